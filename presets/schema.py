@@ -1,0 +1,292 @@
+"""The shape of an experiment: every key a preset may hold, its meaning, range and default.
+
+An `Experiment` is what a TOML preset becomes after `extends` and overrides. It is data only: the engine
+gives each `method`, `network` and `check` its meaning. A field's description is its one documentation; the
+form in the app, `tombola presets NAME` and the error messages all read it from here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+Kind = Literal["conv", "linear", "head"]
+"""Layer kinds that can be pruned: convolutions, hidden linear layers, the classifier."""
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
+"""What a search, arm or check is called: letters, digits, - and _."""
+
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+def _length(value: Any) -> Any:
+    """Accept 3 (epochs) and "500 steps" or "3 epochs", and give back the one spelling that is stored."""
+    if isinstance(value, bool):
+        raise ValueError('a length is a count of epochs, or text such as "500 steps"')
+    if isinstance(value, int):
+        value = f"{value} epochs"
+    if isinstance(value, str) and (match := re.fullmatch(r"\s*(\d{1,9})\s*(epoch|step)s?\s*", value)):
+        return f"{int(match[1])} {match[2]}s"
+    raise ValueError('a length is a count of epochs, or text such as "500 steps"')
+
+
+Length = Annotated[str, BeforeValidator(_length)]
+"""A stretch of training: a number of epochs, or "N steps"."""
+
+
+def steps_of(length: str, steps_per_epoch: int) -> int:
+    """Optimizer steps in a `Length`, where an epoch has `steps_per_epoch` of them."""
+    count, unit = length.split()
+    return int(count) * (steps_per_epoch if unit == "epochs" else 1)
+
+
+class Part(BaseModel):
+    """Base of every table in a preset: unknown keys are refused, values never change after checking."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Data(Part):
+    name: Literal["digits"] = Field("digits", description="Data set to train on.")
+
+
+class Network(Part):
+    name: Literal["conv3", "lenet-300-100"] = Field(description="Architecture.")
+    width: float = Field(1.0, gt=0.0, le=8.0, description="Factor on every hidden channel or unit count.")
+    init: Literal["kaiming-normal", "default"] = Field(
+        "kaiming-normal", description="How conv and linear weights are drawn; default is the framework's own."
+    )
+
+
+class Recipe(Part):
+    optimizer: Literal["sgd", "adam"] = Field("sgd", description="Update rule.")
+    lr: float = Field(0.1, gt=0.0, le=100.0, description="Peak learning rate.")
+    momentum: float = Field(0.9, ge=0.0, lt=1.0, description="Momentum of SGD, or Adam's first beta.")
+    nesterov: bool = Field(False, description="Nesterov momentum (SGD only).")
+    weight_decay: float = Field(0.0, ge=0.0, le=1.0, description="L2 term added to the gradient of every parameter.")
+    epochs: int = Field(ge=1, le=100_000, description="Passes over the training data.")
+    batch: int = Field(128, ge=2, le=1_000_000, description="Images a step; a tail of one joins the batch before.")
+    schedule: Literal["constant", "step", "cosine"] = Field(
+        "constant", description="Learning rate after warmup: constant, cut at milestones, or a half cosine to 0."
+    )
+    milestones: tuple[Length, ...] = Field((), description="Where the step schedule cuts the learning rate.")
+    gamma: float = Field(0.1, gt=0.0, le=1.0, description="Factor at each milestone.")
+    warmup: Length = Field("0 epochs", description="Linear rise of the learning rate from 0 at the start.")
+    weights: Literal["last", "best"] = Field(
+        "last", description="Weights a training ends with: of its last epoch, or of its best on validation."
+    )
+
+    @model_validator(mode="after")
+    def _schedule_fits(self) -> Recipe:
+        if (self.schedule == "step") != bool(self.milestones):
+            raise ValueError('milestones go with schedule = "step", and that needs at least one')
+        if self.schedule != "step" and "gamma" in self.model_fields_set and self.gamma != 0.1:
+            raise ValueError('gamma is read with schedule = "step" only')
+        if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0.0):
+            raise ValueError("nesterov needs sgd with momentum above 0")
+        return self
+
+
+class Like(Part):
+    like: Name = Field(description="Search whose removed counts are copied, per seed, round and layer kind.")
+
+
+KindRates = dict[Kind, Fraction]
+Rate = Fraction | KindRates | Like
+
+
+class Rounds(Part):
+    """What every search that prunes by rounds shares; a subclass adds its `method` and `rate`."""
+
+    rewind: Length = Field(
+        "0 epochs", description="Where weights go back to each round; 0 is the initialisation (k of W_k)."
+    )
+    until: float | None = Field(
+        None, gt=0.0, lt=1.0, description="Stop at the first round whose sparsity reaches this."
+    )
+    of: Literal["prunable", "total"] = Field(
+        "prunable",
+        description="Sparsity that until counts: of the prunable weights, or of all conv, linear and norm weights.",
+    )
+    rounds: int | None = Field(None, ge=1, le=1000, description="Most rounds; with until, whichever comes first.")
+    scope: Literal["global", "kind", "layer"] = Field(
+        "global", description="One magnitude threshold for all kinds of equal rate, per layer kind, or per layer."
+    )
+
+    def rates(self) -> dict[str, float]:
+        """Fraction of the remaining weights that goes each round, by layer kind; a kind left out is not prunable."""
+        rate = self.rate  # type: ignore[attr-defined]
+        if isinstance(rate, Like):
+            raise TypeError("this search takes its counts from another")
+        if isinstance(rate, dict):
+            return {kind: value for kind, value in rate.items() if value > 0.0}
+        return {"conv": rate, "linear": rate, "head": rate}
+
+    @model_validator(mode="after")
+    def _ends_and_prunes(self) -> Rounds:
+        rate = self.rate  # type: ignore[attr-defined]
+        if isinstance(rate, Like):
+            if (self.until, self.of, self.rounds, self.scope) != (None, "prunable", None, "global"):
+                raise ValueError("rate.like copies another search: until, of, rounds and scope are that search's")
+            return self
+        if self.until is None and self.rounds is None:
+            raise ValueError("say when to stop: until (a sparsity) or rounds")
+        if self.until is None and self.of != "prunable":
+            raise ValueError("of is read with until only")
+        rates = self.rates()
+        if not rates or not any(rates.values()):
+            raise ValueError("a rate above 0 is needed for at least one layer kind")
+        return self
+
+
+class Imp(Rounds):
+    """Iterative magnitude pruning (Frankle & Carbin, arXiv 1803.03635)."""
+
+    method: Literal["imp"]
+    rate: Rate = Field(
+        0.2, description="Fraction of the remaining weights pruned a round: one number, by kind, or like."
+    )
+
+
+class Colt(Rounds):
+    """Cyclic overlapping lottery tickets (Hossain et al., arXiv 2212.12770)."""
+
+    method: Literal["colt"]
+    rate: Fraction | KindRates = Field(
+        default_factory=lambda: {"conv": 0.15},  # type: ignore[arg-type]
+        description="Fraction of the remaining weights each member prunes a round, by kind.",
+    )
+    scope: Literal["global", "kind", "layer"] = Field(
+        "kind", description="One magnitude threshold for all kinds of equal rate, per layer kind, or per layer."
+    )
+    segments: int = Field(2, ge=2, le=64, description="Parts of the training data, one network each (P).")
+    split: Literal["class", "random", "stratified"] = Field(
+        "class", description="How data is parted: contiguous blocks of classes, at random, or evenly by class."
+    )
+
+    @model_validator(mode="after")
+    def _class_heads_differ(self) -> Colt:
+        if self.split == "class" and self.rates().get("head", 0.0) > 0.0:
+            raise ValueError('with split = "class" heads differ in size and cannot be pruned: give rates by kind')
+        return self
+
+
+AnySearch = Annotated[Imp | Colt, Field(discriminator="method")]
+
+
+class Arm(Part):
+    """A network to train on all the data and evaluate: dense, or a ticket with one ingredient changed."""
+
+    ticket: Literal["each"] | Name | tuple[Name, ...] | None = Field(
+        None, description='Searches whose tickets are trained: "each", one name, a list; left out: the dense network.'
+    )
+    start: Literal["ticket", "reinit"] = Field(
+        "ticket", description="Weights to start from: the ticket's own, or a fresh initialisation."
+    )
+    mask: Literal["found", "shuffled", "random"] = Field(
+        "found", description="Mask: the ticket's, shuffled within each layer, or drawn at random over all layers."
+    )
+    at: tuple[Fraction, ...] | None = Field(
+        None, min_length=1, description="Only the tickets nearest to these prunable sparsities; left out: every one."
+    )
+
+    @model_validator(mode="after")
+    def _dense_is_plain(self) -> Arm:
+        if self.ticket is None and (self.start, self.mask, self.at) != ("ticket", "found", None):
+            raise ValueError("start, mask and at are read with a ticket only")
+        return self
+
+
+class Side(Part):
+    arm: Name = Field(description="Arm to compare.")
+    search: Name | None = Field(None, description="Search whose tickets it takes; left out: each search in turn.")
+
+
+class Contrast(Part):
+    """Is one arm's test accuracy above another's at a sparsity? Differences are paired by seed."""
+
+    question: str = Field("", max_length=300, description="What is asked, in words.")
+    this: Side = Field(description="The arm expected above.")
+    that: Side = Field(description="The arm expected below.")
+    at: Fraction = Field(description="Prunable sparsity; the nearest tickets that both arms hold are compared.")
+    tolerance: float = Field(
+        0.0, ge=0.0, le=100.0, description="Percentage points: clear above it, similar when the drop stays below it."
+    )
+
+    @model_validator(mode="after")
+    def _sides_match(self) -> Contrast:
+        if (self.this.search is None) != (self.that.search is None):
+            raise ValueError("name a search on both sides or on neither")
+        if self.this == self.that:
+            raise ValueError("this and that are the same arm")
+        return self
+
+
+class Experiment(Part):
+    """Everything that decides what a run computes. Equal experiments with equal seeds give equal numbers."""
+
+    title: str = Field(min_length=1, max_length=200, description="One line: what is compared on what.")
+    paper: str = Field("", max_length=200, description="Where the method comes from.")
+    expect: str = Field("", max_length=1000, description="What the run is expected to show.")
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(
+        (0, 1, 2), min_length=1, max_length=100, description="One whole experiment for each."
+    )
+    keep: Literal["tickets", "rounds", "all"] = Field(
+        "tickets", description="Files kept: tickets; also members' trained weights; also arms' trained weights."
+    )
+    data: Data = Field(default_factory=Data, description="What to train on.")
+    network: Network = Field(description="What to train.")
+    recipe: Recipe = Field(description="How every training runs.")
+    searches: dict[Name, AnySearch] = Field(default_factory=dict, description="How tickets are found.")
+    arms: dict[Name, Arm] = Field(default_factory=dict, description="What is trained and evaluated.")
+    checks: dict[Name, Contrast] = Field(default_factory=dict, description="Questions answered at the end.")
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) != len(seeds):
+            raise ValueError("seeds must differ")
+        return seeds
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Experiment:
+        if not self.searches and not self.arms:
+            raise ValueError("nothing to do: give at least one search or arm")
+        for name, search in self.searches.items():
+            if isinstance(search.rate, Like):
+                place = f"searches.{name}.rate.like"
+                leader = self._search(search.rate.like, place)
+                if search.rate.like == name or isinstance(leader.rate, Like):
+                    raise ValueError(f"{place}: name a search with a rate of its own")
+                if search.rewind != leader.rewind:
+                    raise ValueError(f"{place}: rewind must equal that of {search.rate.like!r} ({leader.rewind})")
+        for name, arm in self.arms.items():
+            for other in self.tickets_of(arm):
+                self._search(other, f"arms.{name}.ticket")
+        for name, check in self.checks.items():
+            for side, key in ((check.this, "this"), (check.that, "that")):
+                if side.arm not in self.arms:
+                    raise ValueError(f"checks.{name}.{key}.arm: no arm {side.arm!r} (arms: {_listed(self.arms)})")
+                held = self.tickets_of(self.arms[side.arm])
+                if side.search is not None and side.search not in held:
+                    raise ValueError(f"checks.{name}.{key}.search: arm {side.arm!r} has no tickets of {side.search!r}")
+        return self
+
+    def _search(self, name: str, place: str) -> Imp | Colt:
+        if name not in self.searches:
+            raise ValueError(f"{place}: no search {name!r} (searches: {_listed(self.searches)})")
+        return self.searches[name]
+
+    def tickets_of(self, arm: Arm) -> tuple[str, ...]:
+        """Names of the searches whose tickets `arm` trains, in the order of the preset."""
+        if arm.ticket is None:
+            return ()
+        if arm.ticket == "each":
+            return tuple(self.searches)
+        return (arm.ticket,) if isinstance(arm.ticket, str) else arm.ticket
+
+
+def _listed(names: dict[str, Any]) -> str:
+    return ", ".join(names) or "none"
