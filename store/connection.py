@@ -1,0 +1,264 @@
+"""Opening the store: the settings every connection has, migrations, transactions, and errors in one line.
+
+SQLite is safe for many processes only when it is asked the right way; this is the one place that asks.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from store.errors import NoStore, StoreError
+from store.migrations import STEPS
+
+APPLICATION_ID = 0x746F6D62
+"""Marks a file as ours in its header: "tomb" in ASCII."""
+
+BUSY_SECONDS = 30.0
+"""How long to wait for another writer; the longest transaction of an engine takes a fraction of a second."""
+
+OLDEST_SQLITE = (3, 37, 0)
+"""The first with STRICT tables."""
+
+SHARED_FILE_SYSTEMS = re.compile(
+    r"(fuse\.)?(9p|afs|beegfs|ceph|cifs|gfs2?|glusterfs|gpfs|lustre|ncpfs|nfs4?|ocfs2|orangefs|panfs|prl_fs|pvfs2"
+    r"|smb[23]|smbfs|sshfs|vboxsf|virtiofs|vmhgfs|wekafs)"
+)
+"""Several machines may hold these mounted, and WAL needs memory that all its users share."""
+
+
+def now() -> str:
+    """The present moment as every table spells it: UTC, ISO 8601, milliseconds, Z."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection that may write. Makes the file and brings its schema up to date where needed."""
+    _check_sqlite()
+    _make_file(path)
+    with translated(path):
+        conn = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    try:
+        with translated(path):
+            prepare(conn)
+            version = _version(conn, path)
+            conn.execute("PRAGMA foreign_keys = ON")
+            _choose_journal(conn, path)
+            if version < len(STEPS):
+                _migrate(conn, path)
+    except BaseException:
+        conn.close()
+        raise
+    return conn
+
+
+def connect_readonly(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write, to a store that exists; `NoStore` otherwise. Threads may hand it on."""
+    _check_sqlite()
+    if not path.exists():
+        raise NoStore(f"there is no store at {path}")
+    conn, version = _open_readonly(path)
+    if version == len(STEPS):
+        return conn
+    conn.close()
+    if version == 0:
+        raise NoStore(f"there is nothing in the store {path} yet")
+    connect(path).close()  # brings an older store up to date
+    return _open_readonly(path)[0]
+
+
+def _open_readonly(path: Path) -> tuple[sqlite3.Connection, int]:
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    with translated(path):
+        try:
+            return _opened(uri, path)
+        except sqlite3.OperationalError:
+            # Reading a WAL store means making a file beside it, even when nobody writes. In a folder that does not
+            # allow that, a store whose log is empty is complete in itself, and is read as a file that never changes.
+            if not _is_settled(path):
+                raise
+            return _opened(f"{uri}&immutable=1", path)
+
+
+def _opened(uri: str, path: Path) -> tuple[sqlite3.Connection, int]:
+    conn = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        prepare(conn)
+        conn.execute("PRAGMA query_only = ON")
+        return conn, _version(conn, path)
+    except BaseException:
+        conn.close()
+        raise
+
+
+def prepare(conn: sqlite3.Connection) -> None:
+    """What our queries expect of every connection: rows with names, and the square root that the views take."""
+    conn.row_factory = sqlite3.Row
+    try:
+        conn.execute("SELECT sqrt(1)")
+    except sqlite3.OperationalError:  # an SQLite built without its mathematical functions
+        conn.create_function("sqrt", 1, lambda x: None if x is None else math.sqrt(x), deterministic=True)
+
+
+def _is_settled(path: Path) -> bool:
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists() and log.stat().st_size:
+        return False
+    return os.access(path, os.R_OK) and not os.access(path.parent, os.W_OK)
+
+
+def _check_sqlite() -> None:
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        needed = ".".join(map(str, OLDEST_SQLITE))
+        raise StoreError(f"this Python has SQLite {sqlite3.sqlite_version}; the store needs {needed} or newer")
+
+
+def _make_file(path: Path) -> None:
+    """An empty file that only its owner may read, whatever the umask; SQLite gives its companions the same mode."""
+    if path.is_dir():
+        raise StoreError(f"{path} is a folder, not a store")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise StoreError(f"cannot make the store {path}: {error.strerror}") from error
+
+
+def _version(conn: sqlite3.Connection, path: Path) -> int:
+    """The number of steps that made this database; 0 for an empty file. Refuses what is not ours or newer."""
+    version = conn.execute("PRAGMA user_version").fetchone()[0]
+    application = conn.execute("PRAGMA application_id").fetchone()[0]
+    if application != APPLICATION_ID:
+        if version or application or conn.execute("SELECT 1 FROM sqlite_schema").fetchone():
+            raise StoreError(f"{path} is an SQLite database, but not a Tombola store")
+        return 0
+    if version > len(STEPS):
+        raise StoreError(
+            f"{path} was written by a newer Tombola (schema {version}; this one knows {len(STEPS)}): upgrade to open it"
+        )
+    return version
+
+
+def _migrate(conn: sqlite3.Connection, path: Path) -> None:
+    """Apply the missing steps, whole or not at all. Of several processes that try, one does it and the others wait."""
+    with transaction(conn):
+        for step in STEPS[_version(conn, path) :]:
+            run_script(conn, step)
+        conn.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        conn.execute(f"PRAGMA user_version = {len(STEPS)}")
+
+
+def run_script(conn: sqlite3.Connection, script: str) -> None:
+    """Every statement of `script`, within the open transaction, which `executescript` would commit.
+
+    A statement ends at the end of a line.
+    """
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            conn.execute(statement)
+            statement = ""
+    if statement.strip():
+        raise ValueError("the script ends in the middle of a statement")
+
+
+def _choose_journal(conn: sqlite3.Connection, path: Path) -> None:
+    """WAL, so that readers and the writer never wait for each other, unless the file system is shared."""
+    wanted = "delete" if shared_file_system(path) else "wal"
+    if conn.execute("PRAGMA journal_mode").fetchone()[0] != wanted:
+        wanted = _set_journal(conn, wanted)
+    # With WAL, NORMAL cannot corrupt: power loss costs the newest transactions, which a resumed run writes again.
+    conn.execute(f"PRAGMA synchronous = {'NORMAL' if wanted == 'wal' else 'FULL'}")
+
+
+def _set_journal(conn: sqlite3.Connection, mode: str) -> str:
+    """Change the journal mode and give back the one in force: SQLite keeps the old one where the new cannot work."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            return conn.execute(f"PRAGMA journal_mode = {mode}").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            # The change needs the file alone and does not wait for it by itself.
+            if _kind(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def shared_file_system(path: Path) -> str | None:
+    """The type of a file system where WAL cannot be trusted, or None; known from the mount table."""
+    try:
+        table = Path("/proc/self/mounts").read_text(errors="replace")
+    except OSError:
+        return None
+    kind = mount_type(table, path.resolve())
+    return kind if SHARED_FILE_SYSTEMS.fullmatch(kind) else None
+
+
+def mount_type(table: str, path: Path) -> str:
+    """Type of the file system that holds the absolute `path`, by the text of a mount table; empty when unknown."""
+    best, kind = -1, ""
+    for line in table.splitlines():
+        fields = line.split(" ")
+        if len(fields) < 3:
+            continue
+        point = Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), fields[1]))
+        # Later lines cover earlier ones that are mounted at the same place.
+        if len(point.parts) >= best and path.is_relative_to(point):
+            best, kind = len(point.parts), fields[2]
+    return kind
+
+
+@contextmanager
+def transaction(conn: sqlite3.Connection) -> Iterator[None]:
+    """Everything in the block is written, or nothing. A block inside another joins it.
+
+    BEGIN IMMEDIATE waits for the other writers first: a transaction that reads, then turns to writing, fails under WAL.
+    """
+    if conn.in_transaction:
+        yield
+        return
+    with translated(Path(conn.execute("PRAGMA database_list").fetchone()[2])):
+        conn.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            conn.execute("COMMIT")
+        except BaseException:
+            if conn.in_transaction:  # a full disk may have rolled back already
+                conn.execute("ROLLBACK")
+            raise
+
+
+def _kind(error: sqlite3.Error) -> int:
+    """The primary result code: extended codes keep it in their low byte."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """What can go wrong with a file becomes one clear line; a fault in our own SQL stays what it is."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        reason = {
+            sqlite3.SQLITE_NOTADB: f"{path} is not an SQLite database",
+            sqlite3.SQLITE_CORRUPT: f"the store {path} is damaged ({error}); restore a copy",
+            sqlite3.SQLITE_FULL: f"the disk that holds the store {path} is full; nothing of this step was written",
+            sqlite3.SQLITE_READONLY: f"the store {path} cannot be written: it or its folder is read-only",
+            sqlite3.SQLITE_CANTOPEN: f"cannot open the store {path}: it or its folder cannot be written to or read",
+            sqlite3.SQLITE_PERM: f"no permission to open the store {path}",
+            sqlite3.SQLITE_BUSY: f"the store {path} has been locked by another program for {BUSY_SECONDS:.0f} s",
+            sqlite3.SQLITE_IOERR: f"the file system failed under the store {path} ({error})",
+            sqlite3.SQLITE_PROTOCOL: f"the file system cannot lock the store {path} ({error})",
+        }.get(_kind(error))
+        if reason is None:
+            raise
+        raise StoreError(reason) from error

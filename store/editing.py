@@ -1,0 +1,150 @@
+"""Short changes that commands and the app make: a run begins, is renamed, asked to stop, deleted.
+
+Each is one transaction on a connection from `connect`. Nothing here needs more than the standard library.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import shutil
+import sqlite3
+import unicodedata
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from store.connection import now, transaction
+from store.errors import StoreError
+from store.files import object_path, run_folder
+from store.liveness import state_of
+
+ID_LETTERS = "bcdfghjkmnpqrstvwxz"
+"""What ends an id: no vowels, so that no words arise, and no l, which looks like 1."""
+
+LIVE_STATES = ("running", "paused")
+
+
+def create_run(
+    conn: sqlite3.Connection,
+    *,
+    name: str,
+    preset: str,
+    spec: Mapping[str, Any],
+    device: str,
+    files: str,
+    images_planned: int,
+) -> str:
+    """A new run that its engine is about to take up; gives back its id. `spec` is the experiment as plain data."""
+    name = _one_line(name, "name")
+    moment = now()
+    with transaction(conn):
+        run = _free_id(conn, name)
+        conn.execute(
+            "INSERT INTO runs (id, name, preset, title, paper, expect, spec, state, device, keep, files,"
+            " images_planned, created, started) VALUES (?, ?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?)",
+            (
+                run,
+                name,
+                preset,
+                spec["title"],
+                spec.get("paper", ""),
+                spec.get("expect", ""),
+                json.dumps(spec),
+                device,
+                spec.get("keep", "tickets"),
+                files,
+                images_planned,
+                moment,
+                moment,
+            ),
+        )
+    return run
+
+
+def request(conn: sqlite3.Connection, run: str, action: str) -> None:
+    """Ask the engine of a run to "pause" or to "stop"; it looks every second."""
+    with transaction(conn):
+        _run(conn, run)
+        conn.execute("INSERT INTO requests (run, action, asked) VALUES (?, ?, ?)", (run, action, now()))
+
+
+def rename(conn: sqlite3.Connection, run: str, name: str) -> None:
+    """Change what a run is called; its id stays."""
+    _set(conn, run, name=_one_line(name, "name"))
+
+
+def note(conn: sqlite3.Connection, run: str, text: str) -> None:
+    """Replace the note of a run; several lines are welcome."""
+    lines = [_printable(line) for line in text.splitlines()]
+    _set(conn, run, note="\n".join(lines).strip())
+
+
+def set_state(conn: sqlite3.Connection, run: str, state: str, message: str = "") -> None:
+    """Write the state of a run. "running" says that its engine is on its way, and leaves it 30 s to come."""
+    moment = now()
+    values = {"state": state, "message": message, "ended": None if state in LIVE_STATES else moment}
+    _set(conn, run, **values, **({"started": moment} if state == "running" else {}))
+
+
+def delete_run(conn: sqlite3.Connection, run: str, files_root: Path) -> None:
+    """Remove a run that is not running, with its folder and every file that no other run uses.
+
+    Rows go first: when this is cut short, files may stay behind, but no row ever names a file that has gone.
+    """
+    folder = run_folder(files_root, run)
+    with transaction(conn):
+        row = _run(conn, run)
+        attempt = conn.execute("SELECT * FROM attempts WHERE run = ? ORDER BY id DESC LIMIT 1", (run,)).fetchone()
+        if state_of(dict(row), dict(attempt) if attempt else None) == "running":
+            raise StoreError(f"{run} is running: stop it first")
+        own = "SELECT sha256 FROM file_uses WHERE run = :run EXCEPT SELECT sha256 FROM file_uses WHERE run <> :run"
+        orphans = [row["sha256"] for row in conn.execute(own, {"run": run})]
+        conn.execute("DELETE FROM runs WHERE id = ?", (run,))
+        conn.executemany("DELETE FROM files WHERE sha256 = ?", [(sha256,) for sha256 in orphans])
+    # Under the lock once more: a file that another run has recorded since then stays.
+    with transaction(conn):
+        for sha256 in orphans:
+            if conn.execute("SELECT 1 FROM files WHERE sha256 = ?", (sha256,)).fetchone() is None:
+                with suppress(OSError):
+                    object_path(files_root, sha256).unlink()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _set(conn: sqlite3.Connection, run: str, **values: Any) -> None:
+    assignments = ", ".join(f"{column} = :{column}" for column in values)
+    with transaction(conn):
+        _run(conn, run)
+        conn.execute(f"UPDATE runs SET {assignments} WHERE id = :id", {**values, "id": run})
+
+
+def _run(conn: sqlite3.Connection, run: str) -> sqlite3.Row:
+    row = conn.execute("SELECT * FROM runs WHERE id = ?", (run,)).fetchone()
+    if row is None:
+        raise StoreError(f"no run has the id {_printable(run)!r}")
+    return row
+
+
+def _free_id(conn: sqlite3.Connection, name: str) -> str:
+    plain = unicodedata.normalize("NFKD", name.casefold()).encode("ascii", "ignore").decode()
+    slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:24].strip("-") or "run"
+    while True:
+        run = f"{slug}-{''.join(secrets.choice(ID_LETTERS) for _ in range(4))}"
+        if conn.execute("SELECT 1 FROM runs WHERE id = ?", (run,)).fetchone() is None:
+            return run
+
+
+def _one_line(text: str, what: str) -> str:
+    clean = " ".join(_printable(text).split())
+    if not clean:
+        raise StoreError(f"a {what} needs at least one visible character")
+    if len(clean) > 100:
+        raise StoreError(f"a {what} has at most 100 characters, this one {len(clean)}")
+    return clean
+
+
+def _printable(text: str) -> str:
+    """Without control, format and surrogate characters: they would act on the terminal that shows them."""
+    return "".join(c if unicodedata.category(c)[0] != "C" else " " for c in text)

@@ -1,0 +1,29 @@
+"""Where tensors lie in the folder of files: objects named by their content, and one folder for each run."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+from store.errors import StoreError
+
+
+def object_path(root: Path, sha256: str) -> Path:
+    """`root`/objects/ab/abcd….safetensors for a hash of 64 lower-case hexadecimal digits."""
+    if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        raise StoreError(f"not a SHA-256: {sha256!r}")
+    return root / "objects" / sha256[:2] / f"{sha256}.safetensors"
+
+
+def run_folder(root: Path, run: str) -> Path:
+    """The folder of one run: its engine's log and its checkpoints."""
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", run):  # nothing that could lead out of `root`
+        raise StoreError(f"not the id of a run: {run!r}")
+    return root / "runs" / run
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,479 @@
+"""What the app shows of a live store: snapshots as frozen values, read so that only what is new costs time.
+
+Unlike `reading.py`, which answers one question and is done, a `Live` stays open and remembers what it has given:
+epochs and log lines are read once, figures again only after rows were added. Two snapshots can be compared with `==`,
+so whoever draws them knows what has changed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from store.reading import LISTING, Reader
+
+LOG_LINES = 1000
+"""Lines of a log that the app keeps; `tombola log` has all."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A row of the list of runs. Accuracies are means over seeds on the test set."""
+
+    id: str
+    name: str
+    title: str
+    preset: str
+    paper: str
+    expect: str
+    state: str
+    message: str
+    note: str
+    created: str
+    device: str
+    seeds: int
+    methods: str
+    network: str
+    round: int
+    sparsity: float | None
+    accuracy: float | None
+    dense: float | None
+    images_done: int
+    images_planned: int
+    seconds: float | None
+    seconds_left: float | None
+    doing: str
+
+    @property
+    def fraction(self) -> float:
+        """How much of the planned training is done."""
+        if self.state == "finished":
+            return 1.0
+        return min(self.images_done / self.images_planned, 1.0) if self.images_planned else 0.0
+
+
+@dataclass(frozen=True)
+class Round:
+    round: int
+    step: str
+    sparsity: float
+    total_sparsity: float
+
+
+@dataclass(frozen=True)
+class Lane:
+    """A search with one of its seeds, and how far it has turned."""
+
+    search: str
+    method: str
+    seed: int
+    colour: int
+    """Place of the search in the experiment; its colour wherever it is drawn."""
+    rounds: tuple[Round, ...]
+    planned: int | None
+    """Rounds to its target, as far as the loss so far lets tell."""
+    state: str
+    """"waiting", "turning" or "done"."""
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.search, self.seed
+
+    @property
+    def done(self) -> tuple[Round, ...]:
+        return tuple(r for r in self.rounds if r.step == "done" and r.round > 0)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A member's training, epoch by epoch."""
+
+    member: int
+    segment: str
+    epochs: int
+    epoch: tuple[int, ...]
+    train_loss: tuple[float, ...]
+    train_accuracy: tuple[float, ...]
+    validation_loss: tuple[float, ...]
+    validation_accuracy: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A weight tensor under the common mask: how many weights it has, had alive when the round began, and has now."""
+
+    layer: str
+    kind: str
+    prunable: bool
+    total: int
+    before: int
+    alive: int
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Agreement of the members' sets, all pairs pooled: intersection over union, and what chance would give."""
+
+    layer: str
+    sets: str
+    iou: float | None
+    chance: float | None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Mean accuracy on the test set of an arm at a ticket, over the seeds that have one."""
+
+    arm: str
+    search: str | None
+    start: str
+    mask: str
+    round: int | None
+    seeds: int
+    sparsity: float
+    accuracy: float
+    half_width: float | None
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    search: str
+    question: str
+    verdict: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Line:
+    at: str
+    level: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Focus:
+    """What a person looks at: a search, a seed, and a round (None: the newest)."""
+
+    search: str
+    seed: int
+    round: int | None = None
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The round in focus. `layers` and `overlaps` are those of `pruned`, the newest round that has ended by then."""
+
+    search: str
+    seed: int
+    round: int
+    members: int
+    curves: tuple[Curve, ...] = ()
+    pruned: int | None = None
+    layers: tuple[Layer, ...] = ()
+    overlaps: tuple[Overlap, ...] = ()
+    overlaps_by_round: tuple[tuple[int, str, float | None, float | None], ...] = ()
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A run at a glance."""
+
+    run: Run
+    lanes: tuple[Lane, ...]
+    figures: tuple[Figure, ...]
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True)
+class View(Preview):
+    """All that the screen of a run shows."""
+
+    turn: Turn | None
+    alerts: tuple[Line, ...]
+    log: tuple[Line, ...]
+
+
+@dataclass
+class _Memory:
+    """What has been read of one run, so that it is not read again."""
+
+    spec: dict[str, Any]
+    epochs: dict[int, list[tuple[Any, ...]]] = field(default_factory=dict)
+    pruned: dict[int, tuple[tuple[Layer, ...], tuple[Overlap, ...]]] = field(default_factory=dict)
+    evaluated: tuple[Any, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    log: tuple[Line, ...] = ()
+    log_after: int = 0
+
+
+RUNS = f"""
+    SELECT listed.*, r.expect, s.seconds,
+        (SELECT max(x.round) FROM searches AS q JOIN rounds AS x ON x.search = q.id WHERE q.run = r.id) AS round
+    FROM ({LISTING}) AS listed JOIN runs AS r ON r.id = listed.id JOIN run_states AS s ON s.run = r.id
+"""
+
+FOUND = """
+    SELECT a.run, avg(e.accuracy) AS accuracy
+    FROM arms AS a
+    JOIN evaluations AS e ON e.arm = a.id
+    JOIN tickets AS t ON t.id = e.ticket
+    JOIN rounds AS x ON x.id = t.round
+    WHERE e.split = 'test' AND (?1 IS NULL OR a.run = ?1)
+        AND json_extract(a.settings, '$.start') = 'ticket' AND json_extract(a.settings, '$.mask') = 'found'
+    GROUP BY a.run, x.search, x.round
+    ORDER BY avg(x.sparsity)
+"""
+"""Accuracy of every ticket as it was found; the last row of a run is its sparsest."""
+
+
+class Live:
+    """Reads one store, again and again, from one thread. A store that does not exist yet has no runs."""
+
+    def __init__(self, path: Path) -> None:
+        self._reader = Reader(path)
+        self._memory: dict[str, _Memory] = {}
+
+    def changed(self) -> bool:
+        """Whether anything was written since the last call."""
+        return self._reader.changed()
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def runs(self) -> tuple[Run, ...]:
+        """Every run, the newest first."""
+        rows = self._reader.rows(f"{RUNS} ORDER BY listed.created DESC, listed.id")
+        found = {row["run"]: row["accuracy"] for row in self._reader.rows(FOUND, (None,))}
+        return tuple(_run(row, found.get(row["id"])) for row in rows)
+
+    def preview(self, run: str) -> Preview | None:
+        """A run at a glance; None when it has been deleted."""
+        known = self._known(run)
+        if known is None:
+            return None
+        listed, memory = known
+        return Preview(listed, self._lanes(listed, memory), self._figures(run, memory), self._checks(run))
+
+    def view(self, run: str, focus: Focus | None = None) -> View | None:
+        """All of a run; without a focus, the first search that turns. None when the run has been deleted."""
+        known = self._known(run)
+        if known is None:
+            return None
+        listed, memory = known
+        lanes = self._lanes(listed, memory)
+        return View(
+            run=listed,
+            lanes=lanes,
+            figures=self._figures(run, memory),
+            checks=self._checks(run),
+            turn=self._turn(run, memory, lanes, focus),
+            alerts=self._alerts(run),
+            log=self._log(run, memory),
+        )
+
+    def _known(self, run: str) -> tuple[Run, _Memory] | None:
+        rows = self._reader.rows(f"{RUNS} WHERE r.id = ?", (run,))
+        if not rows:
+            self._memory.pop(run, None)
+            return None
+        if run not in self._memory:
+            spec = self._reader.rows("SELECT spec FROM runs WHERE id = ?", (run,))[0]["spec"]
+            self._memory[run] = _Memory(json.loads(spec))
+        found = self._reader.rows(FOUND, (run,))
+        return _run(rows[0], found[-1]["accuracy"] if found else None), self._memory[run]
+
+    # The drum
+
+    def _lanes(self, run: Run, memory: _Memory) -> tuple[Lane, ...]:
+        rounds: dict[tuple[str, int], list[Round]] = {}
+        for row in self._reader.rows(
+            "SELECT s.name, x.seed, x.round, x.step, x.sparsity, x.total_sparsity FROM searches AS s"
+            " JOIN rounds AS x ON x.search = s.id WHERE s.run = ? ORDER BY x.round",
+            (run.id,),
+        ):
+            turned = Round(row["round"], row["step"], row["sparsity"], row["total_sparsity"])
+            rounds.setdefault((row["name"], row["seed"]), []).append(turned)
+        searches = memory.spec.get("searches", {})
+        lanes = []
+        for colour, (name, settings) in enumerate(searches.items()):
+            leader = _leader(searches, settings)
+            for seed in memory.spec.get("seeds", []):
+                turns = tuple(rounds.get((name, seed), ()))
+                ended = [r for r in turns if r.step == "done" and r.round > 0]
+                planned = forecast(leader, ended)
+                done = run.state == "finished" or (ended and planned is not None and len(ended) >= planned)
+                state = "done" if done else "turning" if turns else "waiting"
+                lanes.append(Lane(name, settings["method"], seed, colour, turns, planned, state))
+        return tuple(lanes)
+
+    def _turn(self, run: str, memory: _Memory, lanes: tuple[Lane, ...], focus: Focus | None) -> Turn | None:
+        lane = next((lane for lane in lanes if focus and lane.key == (focus.search, focus.seed)), None)
+        lane = lane or next((lane for lane in lanes if lane.state == "turning"), lanes[-1] if lanes else None)
+        if lane is None or not lane.rounds:
+            return None
+        numbers = [r.round for r in lane.rounds]
+        number = focus.round if focus and focus.round in numbers else numbers[-1]
+        ids = {
+            row["round"]: row["id"]
+            for row in self._reader.rows(
+                "SELECT x.id, x.round FROM searches AS s JOIN rounds AS x ON x.search = s.id"
+                " WHERE s.run = ? AND s.name = ? AND x.seed = ?",
+                (run, *lane.key),
+            )
+        }
+        curves = self._curves(ids[number], memory)
+        pruned = max((r.round for r in lane.done if r.round <= number), default=None)
+        layers, overlaps = self._pruned(ids[pruned], memory) if pruned else ((), ())
+        by_round = self._reader.rows(
+            "SELECT round, sets, iou, chance FROM overlap_by_round WHERE run = ? AND search = ? AND seed = ?"
+            " ORDER BY round",
+            (run, *lane.key),
+        )
+        return Turn(
+            *lane.key,
+            round=number,
+            members=len(curves),
+            curves=curves,
+            pruned=pruned,
+            layers=layers,
+            overlaps=overlaps,
+            overlaps_by_round=tuple((r["round"], r["sets"], r["iou"], r["chance"]) for r in by_round),
+        )
+
+    def _curves(self, round_id: int, memory: _Memory) -> tuple[Curve, ...]:
+        members = self._reader.rows(
+            "SELECT m.member, m.segment, t.id, t.epochs,"
+            " (SELECT count(*) FROM epochs WHERE training = t.id) AS known"
+            " FROM members AS m JOIN trainings AS t ON t.id = m.training WHERE m.round = ? ORDER BY m.member",
+            (round_id,),
+        )
+        return tuple(
+            Curve(m["member"], m["segment"], m["epochs"], *_columns(self._epochs(m["id"], m["known"], memory)))
+            for m in members
+        )
+
+    def _epochs(self, training: int, known: int, memory: _Memory) -> list[tuple[Any, ...]]:
+        seen = memory.epochs.setdefault(training, [])
+        if known < len(seen):  # begun anew after an interruption
+            seen.clear()
+        if known > len(seen):
+            rows = self._reader.rows(
+                "SELECT epoch, train_loss, train_accuracy, validation_loss, validation_accuracy FROM epochs"
+                " WHERE training = ? AND epoch > ? ORDER BY epoch",
+                (training, seen[-1][0] if seen else -1),
+            )
+            seen += [tuple(row.values()) for row in rows]
+        return seen
+
+    def _pruned(self, round_id: int, memory: _Memory) -> tuple[tuple[Layer, ...], tuple[Overlap, ...]]:
+        if round_id not in memory.pruned:
+            layers = self._reader.rows(
+                "SELECT layer, kind, prunable, total, before, alive FROM layers WHERE round = ? AND member IS NULL"
+                " ORDER BY position",
+                (round_id,),
+            )
+            overlaps = self._reader.rows(
+                "SELECT o.layer, o.sets, 1.0 * sum(o.both) / nullif(sum(o.either), 0) AS iou,"
+                " sum(o.expected) / nullif(sum(o.count_a + o.count_b - o.expected), 0) AS chance FROM overlaps AS o"
+                " LEFT JOIN layers AS l ON l.round = o.round AND l.member IS NULL AND l.layer = o.layer"
+                " WHERE o.round = ? GROUP BY o.layer, o.sets ORDER BY l.position",
+                (round_id,),
+            )
+            memory.pruned[round_id] = (
+                tuple(Layer(**{**row, "prunable": bool(row["prunable"])}) for row in layers),
+                tuple(Overlap(**row) for row in overlaps),
+            )
+        return memory.pruned[round_id]
+
+    # Figures
+
+    def _figures(self, run: str, memory: _Memory) -> tuple[Figure, ...]:
+        evaluated = self._reader.rows(
+            "SELECT count(*) AS count, max(e.id) AS newest FROM arms AS a JOIN evaluations AS e ON e.arm = a.id"
+            " WHERE a.run = ?",
+            (run,),
+        )[0]
+        if memory.evaluated != tuple(evaluated.values()):
+            memory.evaluated = tuple(evaluated.values())
+            rows = self._reader.rows(
+                "SELECT f.arm, f.search, ifnull(json_extract(a.settings, '$.start'), 'ticket') AS start,"
+                " ifnull(json_extract(a.settings, '$.mask'), 'found') AS mask, f.round, f.seeds, f.sparsity,"
+                " f.accuracy, f.half_width FROM accuracy_by_sparsity AS f JOIN arms AS a"
+                " ON a.run = f.run AND a.name = f.arm LEFT JOIN searches AS s ON s.run = f.run AND s.name = f.search"
+                " WHERE f.run = ? AND f.split = 'test' ORDER BY a.id, s.id, f.sparsity",
+                (run,),
+            )
+            memory.figures = tuple(Figure(**row) for row in rows)
+        return memory.figures
+
+    def _checks(self, run: str) -> tuple[Check, ...]:
+        rows = self._reader.rows(
+            "SELECT name, search, question, verdict, sentence FROM checks WHERE run = ? ORDER BY id", (run,)
+        )
+        return tuple(Check(**row) for row in rows)
+
+    # Words
+
+    def _alerts(self, run: str) -> tuple[Line, ...]:
+        rows = self._reader.rows("SELECT at, kind AS level, message FROM alerts WHERE run = ? ORDER BY id", (run,))
+        return tuple(Line(**row) for row in rows)
+
+    def _log(self, run: str, memory: _Memory) -> tuple[Line, ...]:
+        rows = self._reader.rows(
+            "SELECT * FROM (SELECT id, at, level, message FROM log WHERE run = ? AND id > ? ORDER BY id DESC LIMIT ?)"
+            " ORDER BY id",
+            (run, memory.log_after, LOG_LINES),
+        )
+        if rows:
+            memory.log_after = rows[-1]["id"]
+            new = tuple(Line(row["at"], row["level"], row["message"]) for row in rows)
+            memory.log = (memory.log + new)[-LOG_LINES:]
+        return memory.log
+
+
+def _run(row: dict[str, Any], accuracy: float | None) -> Run:
+    values = {key: row[key] for key in Run.__dataclass_fields__ if key in row}
+    return Run(**{**values, "round": row["round"] or 0, "accuracy": accuracy, "dense": row["dense_accuracy"]})
+
+
+def _columns(epochs: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    return list(zip(*epochs, strict=True)) if epochs else [()] * 5
+
+
+def _leader(searches: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """The search whose target and rate another has: its own, unless it copies."""
+    rate = settings.get("rate")
+    return searches.get(rate["like"], settings) if isinstance(rate, dict) and "like" in rate else settings
+
+
+def forecast(settings: dict[str, Any], ended: list[Round]) -> int | None:
+    """Rounds that a search will take in all, if it goes on losing what its last round lost; None when unknown.
+
+    Before the first round has ended, the rate tells, for independent members as overlap by chance would have it.
+    """
+    until, most = settings.get("until"), settings.get("rounds")
+    total = settings.get("of") == "total"
+    sparsities = [r.total_sparsity if total else r.sparsity for r in ended]
+    if until is None:
+        return most
+    if sparsities and sparsities[-1] >= until:
+        return len(ended)
+    before, alive = (1 - sparsity for sparsity in [0.0, 0.0, *sparsities][-2:])
+    kept = alive / before if sparsities else _kept(settings)
+    if kept is None or not 0 < kept < 1 or alive <= 0:
+        return most
+    rounds = len(ended) + math.ceil(math.log((1 - until) / alive) / math.log(kept) - 1e-9)
+    return min(rounds, most) if most else rounds
+
+
+def _kept(settings: dict[str, Any]) -> float | None:
+    """What a round leaves of the prunable weights, where one rate says so."""
+    rate = settings.get("rate")
+    rates = set(rate.values() if isinstance(rate, dict) else [rate]) - {0.0}
+    if len(rates) != 1 or settings.get("of") == "total":
+        return None
+    return float((1 - rates.pop()) ** settings.get("segments", 1))
