@@ -1,0 +1,85 @@
+"""Architectures: one file each, and what every network tells of itself: its weights, their kinds, its initialisation.
+
+A network is a plain `nn.Module` whose classifier is the attribute `head`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from engine.draws import generator
+from engine.networks.conv3 import Conv3
+from engine.networks.lenet import LeNet300
+from presets.schema import Network
+
+State = dict[str, Tensor]
+"""Everything that `load_state_dict` takes: parameters and running statistics, by name."""
+
+BUILDERS: dict[str, Callable[..., nn.Module]] = {"conv3": Conv3, "lenet-300-100": LeNet300}
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A weight tensor that counts towards total sparsity: of a conv, linear or norm layer, never a bias."""
+
+    name: str
+    kind: str  # conv, linear, head or norm
+    shape: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        return math.prod(self.shape)
+
+
+def build(network: Network, shape: tuple[int, int, int], classes: int) -> nn.Module:
+    """The network for images of `shape` (C, H, W), with weights of no meaning: load a state before use."""
+    with torch.device("meta"):
+        module = BUILDERS[network.name](shape, classes, network.width)
+    return module.to_empty(device="cpu")
+
+
+def weights(module: nn.Module) -> list[Weight]:
+    """The weight tensors of conv, linear and norm layers, from input to output."""
+    found = []
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.Conv2d):
+            kind = "conv"
+        elif isinstance(layer, nn.Linear):
+            kind = "head" if name == "head" else "linear"
+        elif isinstance(layer, nn.BatchNorm2d):
+            kind = "norm"
+        else:
+            continue
+        found.append(Weight(f"{name}.weight", kind, tuple(layer.weight.shape)))
+    return found
+
+
+def initialise(network: Network, shape: tuple[int, int, int], classes: int, seed: int, purpose: str = "init") -> State:
+    """Fresh parameters and running statistics, each tensor drawn from (seed, purpose, its name).
+
+    So two networks that differ only in their head share every other tensor. Weights of conv and linear layers: normal
+    with variance 2 / fan_in (He et al. 2015), or the framework's default, uniform within 1/√fan_in; biases: uniform
+    within 1/√fan_in, the framework's default, in both; norm layers: weight 1, bias 0, statistics reset.
+    """
+    module = build(network, shape, classes)
+    state: State = {}
+    for name, layer in module.named_modules():
+        own = {f"{name}.{key}": tensor for key, tensor in layer.state_dict().items() if "." not in key}
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            bound = layer.weight[0].numel() ** -0.5
+            for key, tensor in own.items():
+                draw = generator(seed, purpose, key)
+                fresh = torch.empty(tensor.shape)
+                if key.endswith(".weight") and network.init == "kaiming-normal":
+                    state[key] = fresh.normal_(0.0, math.sqrt(2.0) * bound, generator=draw)
+                else:
+                    state[key] = fresh.uniform_(-bound, bound, generator=draw)
+        elif isinstance(layer, nn.BatchNorm2d):
+            layer.reset_parameters()
+            state.update({key: tensor.clone() for key, tensor in own.items()})
+    return state

@@ -1,0 +1,354 @@
+"""`python -m engine run`: one attempt at a run, from its first row or from where the last attempt ended.
+
+This process turns the searches, hands their trainings to workers, and stores what comes back: `trainings.py` says which
+are to be done, `workers.py` does them, `recording.py` writes. Searches of all seeds turn side by side, and a ticket is
+evaluated as soon as it is found.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+import traceback
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from engine import devices, forecast, masks, searches, tensors
+from engine.arms import arm_training
+from engine.checks import answers
+from engine.data import Dataset, load
+from engine.forecast import nearest
+from engine.recording import Recorder
+from engine.searches import Context, Follow, Point, Step, Ticket, Train
+from engine.searches.colt import segments
+from engine.training import Result, Trainer
+from engine.trainings import Failed, Trainings
+from engine.workers import Pool, WorkerDied
+from presets.schema import Colt, Experiment
+from store.connection import connect_readonly
+from store.files import object_path, run_folder
+from store.writing import Writer
+
+FLUSH_SECONDS = 0.5  # rows appear at most this late
+POLL_SECONDS = 1.0  # requests are taken and the heartbeat is written this often
+FINISHED, FAILED, STOPPED = 0, 1, 3  # exit codes of the process
+
+
+def run(run_id: str, db: Path, files: Path) -> int:
+    """Attempt the run; gives the exit code."""
+    reader = connect_readonly(db)
+    row = reader.execute("SELECT spec, device FROM runs WHERE id = ?", (run_id,)).fetchone()
+    last = reader.execute("SELECT plan FROM attempts WHERE run = ? ORDER BY id DESC LIMIT 1", (run_id,)).fetchone()
+    reader.close()
+    if row is None:
+        raise Failed(f"no run {run_id!r} in {db}")
+    experiment = Experiment.model_validate_json(row["spec"])
+    data = load(experiment.data)
+    data.inputs  # noqa: B018  computed now, so that forked workers share it
+    fresh = devices.choose(experiment, data, devices.resolve(row["device"]))
+    before = devices.Plan(**json.loads(last["plan"])) if last else fresh
+    plan = before if before.device == fresh.device else fresh
+    pool = Pool(lambda: Trainer(data, plan.device), plan.workers, plan.threads)
+    try:
+        return _Attempt(run_id, experiment, data, pool, Writer(db), files).go(plan, changed=plan != before)
+    finally:
+        pool.close()
+
+
+@dataclass
+class _Turning:
+    """A search of one seed as it turns: its generator, the tickets found, the members of the round under way."""
+
+    context: Context
+    steps: searches.Search | None = None
+    ended: bool = False
+    tickets: dict[int, Ticket] = field(default_factory=dict)
+    sparsity: dict[int, float] = field(default_factory=dict)
+    members: list[str] = field(default_factory=list)
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.context.name, self.context.seed
+
+    def note(self, ticket: Ticket) -> None:
+        self.tickets[ticket.round] = ticket
+        self.sparsity[ticket.round] = 1 - masks.alive(ticket.mask) / sum(m.numel() for m in ticket.mask.values())
+
+    def removed(self, number: int) -> dict[str, int]:
+        """Weights that a round pruned, by layer kind."""
+        ticket = self.tickets[number]
+        return searches.removed(ticket.before, ticket.mask, self.context.kinds)
+
+
+class _Attempt:
+    def __init__(
+        self, run_id: str, experiment: Experiment, data: Dataset, pool: Pool, writer: Writer, files: Path
+    ) -> None:
+        self.run, self.experiment, self.data, self.pool, self.writer = run_id, experiment, data, pool, writer
+        self.files = files
+        self.record = Recorder(writer, run_id, experiment, files)
+        self.turning: dict[tuple[str, int], _Turning] = {}
+        self.following: dict[tuple[str, int], list[tuple[int, _Turning]]] = {}
+        self.evaluated: set[tuple[str, int, str, int]] = set()
+        self.asked: str | None = None
+
+    def go(self, plan: devices.Plan, changed: bool) -> int:
+        """Everything, to the end of the run or of this attempt."""
+        self.record.begin(plan.device, plan.as_dict(), changed)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._ask("stop"))
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        if changed:
+            self.record.log("warning", "the execution plan changed: figures may differ in their last bits from here on")
+        self.record.log("info", f"training on {plan.device}: {plan.workers} workers of {plan.threads} threads")
+        folder = run_folder(self.files, self.run)
+        self.trainings = Trainings(self.pool, self.record, folder, self.experiment.seeds, self.experiment.keep)
+        self.images_at_start, self.began = self.trainings.images, time.monotonic()
+        try:
+            self._begin()
+            if not self._loop():
+                state = "paused" if self.asked == "pause" else "stopped"
+                self._end(state, "", f"{state} on request")
+                return STOPPED
+            for row in answers(self.run, self.experiment, self.writer):
+                self.record.check(row)
+            self._end("finished", "", "finished")
+            return FINISHED
+        except (Failed, WorkerDied) as error:
+            self._end("failed", str(error), str(error), "error")
+            return FAILED
+        except Exception as error:
+            traceback.print_exc()
+            message = f"fault in the engine: {error!r} (the traceback is in the run's engine.log)"
+            self._end("failed", message, message, "error")
+            return FAILED
+
+    def _end(self, state: str, message: str, words: str, level: str = "info") -> None:
+        self._tell()
+        self.record.log(level, words)
+        self.record.end(state, message)
+        self.record.flush()
+
+    # The loop
+
+    def _loop(self) -> bool:
+        """Until all is done (True), or until every training under way has stopped on request (False)."""
+        flushed = polled = 0.0
+        while self.trainings.open:
+            now = time.monotonic()
+            if now - polled >= POLL_SECONDS:
+                polled = now
+                for action in self.record.requests():
+                    self._ask(action)
+                self._tell()
+            if now - flushed >= FLUSH_SECONDS:
+                flushed = now
+                self.record.flush()
+            if self.asked:
+                self.pool.stop()
+                if not self.pool.busy:
+                    return False
+            else:
+                self.trainings.hand_out()
+            for key, report in self.pool.reports(0.2):
+                self.trainings.take(key, report)
+        self.record.flush()
+        return True
+
+    def _ask(self, action: str) -> None:
+        self.asked = self.asked or action
+
+    def _tell(self) -> None:
+        """Write that we live, what is done and what is left."""
+        images, planned = self.trainings.images, self._planned()
+        gained = images - self.images_at_start
+        left = max(0, planned - images) * (time.monotonic() - self.began) / gained if gained else None
+        self.record.heartbeat(images, planned, left, self.trainings.doing)
+
+    def _planned(self) -> int:
+        """Training images of the whole run, as far as the rounds so far let tell."""
+        rounds = {}
+        for key, turning in self.turning.items():
+            done = max(turning.tickets, default=0)
+            if turning.ended or not done:
+                known = done if turning.ended else None
+                alive = loss = None
+            else:
+                known, ticket = None, turning.tickets[done]
+                alive = {layer: int(mask.sum()) for layer, mask in ticket.mask.items()}
+                loss = 1 - sum(alive.values()) / masks.alive(ticket.before)
+            if known is None:
+                weights = turning.context.weights
+                known = forecast.search_forecast(self.experiment, key[0], weights, done, alive, loss).rounds
+            rounds[key] = known
+        return forecast.cost(self.experiment, len(self.data.train), rounds).total
+
+    # Beginning, anew or again
+
+    def _begin(self) -> None:
+        """Start every search and arm from what the store holds."""
+        for seed in self.experiment.seeds:
+            for name in self.experiment.searches:
+                turning = _Turning(Context(self.experiment, name, seed, self.data))
+                self._recall(turning)
+                turning.steps = searches.start(turning.context)
+                self.turning[name, seed] = turning
+        self.evaluated = self.record.evaluated_before()
+        for seed in self.experiment.seeds:
+            for arm, settings in self.experiment.arms.items():
+                if settings.ticket is None:
+                    self._evaluate(arm, seed)
+            for name in self.experiment.searches:
+                turning = self.turning[name, seed]
+                for number in sorted(turning.tickets):
+                    self._arms_of(turning, number)
+                self._turn(turning, None)
+
+    def _recall(self, turning: _Turning) -> None:
+        """Tickets and rewind point that earlier attempts found; at first, the segments are written down."""
+        context = turning.context
+        mask = context.begin()[1]
+        for row in self.record.tickets_before(*turning.key):
+            before, mask = mask, self._read(row["mask"])
+            context.resumed = Ticket(row["round"], before, mask, (), self._read(row["start"]), row["start_step"])
+            turning.note(context.resumed)
+        point = self.record.point_before(*turning.key)
+        if point:
+            context.point = Point(self._read(point["sha256"]), point["step"])
+        settings = context.settings
+        if isinstance(settings, Colt) and settings.split != "class" and not turning.tickets:
+            views = segments(self.data, settings, context.seed)
+            self.record.segments(*turning.key, [(view.name, view.samples) for view in views])
+
+    def _read(self, sha256: str) -> dict[str, Any]:
+        path = object_path(self.files, sha256)
+        if not path.exists():
+            raise Failed(f"{path}, a file of an earlier round, is gone; start the run anew")
+        return tensors.read(path)[0]
+
+    # Searches
+
+    def _turn(self, turning: _Turning, answer: Any) -> None:
+        """Let a search go on with the answer to its last request, until it has to wait again."""
+        assert turning.steps is not None
+        name, seed = turning.key
+        while True:
+            try:
+                request = turning.steps.send(answer)
+            except StopIteration:
+                return self._ended(turning)
+            answer = None
+            if isinstance(request, Train):
+                return self._train(turning, request)
+            if isinstance(request, Follow):
+                leader = self.turning[request.search, seed]
+                if request.round in leader.tickets:
+                    answer = leader.removed(request.round)
+                elif not leader.ended:
+                    self.following.setdefault(leader.key, []).append((request.round, turning))
+                    return None
+            elif isinstance(request, Step):
+                self.record.step(name, seed, max(turning.tickets, default=0) + 1, request.name)
+            elif isinstance(request, Point):
+                self.record.point(name, seed, turning.members[0], request)
+                self.trainings.forget_weights(turning.members)
+            elif isinstance(request, Ticket):
+                self._found(turning, request)
+                if masks.alive(request.mask) == masks.alive(request.before):
+                    words = "the round removed nothing: the target cannot be reached, and the search ends here"
+                    self.record.alert("stuck", words, name, seed, request.round)
+                    return self._ended(turning)
+
+    def _train(self, turning: _Turning, request: Train) -> None:
+        """Ask for a round's trainings; the search goes on when all are done."""
+        name, seed = turning.key
+        jobs = request.members
+        turning.members = [job.key for job in jobs]
+        mask = turning.context.begin()[1] if not turning.tickets else turning.tickets[max(turning.tickets)].mask
+        self.record.round(name, seed, request.round, mask, turning.context.weights)
+        results: dict[int, Result] = {}
+
+        def taken(member: int, result: Result) -> None:
+            results[member] = result
+            if len(results) == len(jobs):
+                ordered = [results[index] for index in range(len(jobs))]
+                self.record.trained(name, seed, request.round, ordered)
+                self._turn(turning, ordered)
+
+        for member, job in enumerate(jobs):
+            about = {"what": "member" if request.round else "point", "search": name, "seed": seed}
+            about |= {"round": request.round, "member": member}
+            self.trainings.want(job, about, partial(taken, member), keep=True)
+        self.record.members(name, seed, request.round, jobs)
+
+    def _found(self, turning: _Turning, ticket: Ticket) -> None:
+        """A round has ended: store its ticket, evaluate it, and wake the searches that follow."""
+        name, seed = turning.key
+        turning.note(ticket)
+        self.record.ticket(name, seed, ticket, turning.context.weights)
+        self.trainings.forget_weights(turning.members)
+        for layer, mask in ticket.mask.items():
+            if not mask.any() and ticket.before[layer].any():
+                words = f"{layer} has no weight left: nothing passes through it any more"
+                self.record.alert("collapsed", words, name, seed, ticket.round)
+        first, *others = ticket.members
+        if others and all((other[layer] == first[layer]).all() for other in others for layer in first):
+            self.record.alert("equal", "all members found the same mask", name, seed, ticket.round)
+        self._arms_of(turning, ticket.round)
+        self._wake(turning)
+
+    def _ended(self, turning: _Turning) -> None:
+        """A search has reached its target: levels beyond its last ticket take that ticket."""
+        turning.ended = True
+        last = max(turning.tickets, default=0)
+        for name, arm in self.experiment.arms.items():
+            held = last and turning.key[0] in self.experiment.tickets_of(arm)
+            if held and any(level > turning.sparsity[last] for level in arm.at or ()):
+                self._evaluate(name, turning.key[1], turning, last)
+        self._wake(turning)
+
+    def _wake(self, leader: _Turning) -> None:
+        waiting = self.following.pop(leader.key, [])
+        for number, turning in waiting:
+            if number in leader.tickets:
+                self._turn(turning, leader.removed(number))
+            elif leader.ended:
+                self._turn(turning, None)
+            else:
+                self.following.setdefault(leader.key, []).append((number, turning))
+
+    # Arms
+
+    def _arms_of(self, turning: _Turning, number: int) -> None:
+        """Ask for the arms of a ticket just found, and of the tickets nearest to the levels it has passed."""
+        name, seed = turning.key
+        now, before = turning.sparsity[number], turning.sparsity.get(number - 1, -1.0)
+        near = {n: turning.sparsity[n] for n in (number - 1, number) if n in turning.sparsity}
+        for arm, settings in self.experiment.arms.items():
+            if name in self.experiment.tickets_of(settings):
+                if settings.at is None:
+                    chosen = {number}
+                else:
+                    chosen = nearest([level for level in settings.at if before < level <= now], near)
+                for ticket in sorted(chosen):
+                    self._evaluate(arm, seed, turning, ticket)
+
+    def _evaluate(self, arm: str, seed: int, turning: _Turning | None = None, number: int = 0) -> None:
+        """Ask for an arm's training, of a ticket or dense, unless it was asked for before."""
+        search = turning.key[0] if turning else ""
+        if (arm, seed, search, number) in self.evaluated:
+            return
+        self.evaluated.add((arm, seed, search, number))
+        ticket = turning.tickets[number] if turning else None
+        job = arm_training(self.experiment, self.data, self.experiment.arms[arm], seed, search, ticket)
+        about = {"what": "arm", "arm": arm, "seed": seed}
+        if turning:
+            about |= {"search": search, "round": number}
+
+        def taken(result: Result) -> None:
+            self.record.evaluation(arm, seed, search, number, job.key)
+
+        self.trainings.want(job, about, taken, keep=False)

@@ -1,0 +1,41 @@
+"""Batches of an epoch and the learning rate of a step: what a recipe means, as plain functions."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from presets.schema import Recipe, steps_of
+
+
+def steps_per_epoch(images: int, batch: int) -> int:
+    """Optimizer steps an epoch. A tail of one image joins the batch before it: batch norm fails on one alone."""
+    full, tail = divmod(images, batch)
+    return full + (1 if tail > 1 or full == 0 else 0)
+
+
+def batches(order: Tensor, batch: int) -> list[Tensor]:
+    """`order` (int64 [images]) in `steps_per_epoch` parts of `batch`, the last one shorter, or longer by one."""
+    parts = list(order.split(batch))
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [order[-(batch + 1) :]]
+    return parts
+
+
+def lr_at(recipe: Recipe, step: int, per_epoch: int) -> float:
+    """Learning rate of the update that follows `step` updates: linear warmup, then the schedule.
+
+    warmup of w steps: (step + 1) / w of the peak; step: × gamma at every milestone passed; cosine: from the end of
+    warmup to 0 at the last step.
+    """
+    warmup = steps_of(recipe.warmup, per_epoch)
+    if step < warmup:
+        return recipe.lr * (step + 1) / warmup
+    if recipe.schedule == "step":
+        passed = sum(step >= steps_of(milestone, per_epoch) for milestone in recipe.milestones)
+        return recipe.lr * recipe.gamma**passed
+    if recipe.schedule == "cosine":
+        part = (step - warmup) / max(1, recipe.epochs * per_epoch - warmup)
+        return recipe.lr * 0.5 * (1.0 + math.cos(math.pi * part))
+    return recipe.lr

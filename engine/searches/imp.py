@@ -1,0 +1,34 @@
+"""Iterative magnitude pruning (Frankle & Carbin, arXiv 1803.03635, section 2), with late rewinding (arXiv 1912.05671).
+
+Train, prune the smallest of the remaining weights, rewind, repeat. With `rate.like` it prunes each round exactly as
+many weights of each layer kind as another search did: the control that tells which weights from how many.
+"""
+
+from __future__ import annotations
+
+from engine import masks
+from engine.searches import Context, Follow, Search, Step, Ticket, Train
+from presets.schema import Like
+
+
+def search(context: Context) -> Search:
+    start, step = yield from context.rewind_point()
+    number, mask = context.begin()
+    rate = context.settings.rate
+    while not context.finished(mask, number):
+        number += 1
+        counts = None
+        if isinstance(rate, Like):
+            counts = yield Follow(rate.like, number)
+            if counts is None:
+                return
+        [trained] = yield Train(number, (context.training(start, mask, step=step),))
+        yield Step("prune")
+        before = mask
+        if counts is None:
+            mask = context.prune(trained.state, mask)
+        else:
+            for kind, count in counts.items():
+                pool = tuple(name for name, own in context.kinds.items() if own == kind)
+                mask = masks.prune(trained.state, mask, pool, count)
+        yield Ticket(number, before, mask, (mask,), start, step)

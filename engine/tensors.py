@@ -1,0 +1,70 @@
+"""Tensors on disk: safetensors files named by their content, and digests that tell equal tensors apart from others.
+
+A mask is stored packed, eight weights a byte. A file appears under its final name only when whole and flushed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import torch as safetensors
+from torch import Tensor
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """16 hex digits of SHA-256 over names, dtypes, shapes and values; equal for equal content in any layout."""
+    content = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().contiguous()
+        content.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
+        content.update(tensor.view(torch.uint8).numpy().tobytes() if tensor.ndim else tensor.numpy().tobytes())
+    return content.hexdigest()[:16]
+
+
+def pack(mask: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """uint8 tensors of a mask's bits in row-major order, first weight in the lowest bit, and the shapes as metadata.
+
+    One entry of metadata, since safetensors writes several in no fixed order and equal content must give equal bytes.
+    """
+    bits = {name: torch.from_numpy(np.packbits(keep.numpy(), bitorder="little")) for name, keep in mask.items()}
+    return bits, {"packed_shapes": json.dumps({name: list(keep.shape) for name, keep in mask.items()})}
+
+
+def unpack(bits: Mapping[str, Tensor], metadata: Mapping[str, str]) -> dict[str, Tensor]:
+    """The mask that `pack` was given."""
+    mask = {}
+    for name, shape in json.loads(metadata["packed_shapes"]).items():
+        flat = np.unpackbits(bits[name].numpy(), count=int(np.prod(shape)), bitorder="little")
+        mask[name] = torch.from_numpy(flat.astype(bool)).view(shape)
+    return mask
+
+
+def encode(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
+    """The bytes of a safetensors file; tensors are laid out contiguously first, as the format demands."""
+    return safetensors.save({name: t.detach().contiguous() for name, t in tensors.items()}, dict(metadata or {}))
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write `path` whole or not at all: to a name of this process's own, flushed, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    with draft.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file, packed masks unpacked."""
+    content = path.read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    metadata = header.get("__metadata__", {})
+    tensors = safetensors.load(content)
+    return (unpack(tensors, metadata) if "packed_shapes" in metadata else tensors), metadata

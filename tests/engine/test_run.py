@@ -1,0 +1,334 @@
+"""A run as a process: what it writes, that it does nothing twice, and that it ends alike however often it stops."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.tensors import read
+from presets.schema import Experiment
+from store.connection import connect
+from store.editing import create_run, request, set_state
+from store.files import object_path, run_folder
+
+SPEC = {
+    "title": "test",
+    "seeds": [0, 1],
+    "network": {"name": "conv3", "width": 0.1},
+    "recipe": {"epochs": 2, "batch": 64, "lr": 0.1},
+    "searches": {
+        "colt": {"method": "colt", "rounds": 2},
+        "imp": {"method": "imp", "rate": {"conv": 0.2}, "rounds": 2},
+        "matched": {"method": "imp", "rate": {"like": "colt"}},
+    },
+    "arms": {
+        "dense": {},
+        "ticket": {"ticket": "each"},
+        "shuffled": {"ticket": "each", "mask": "shuffled", "at": [0.25, 0.9]},
+    },
+    "checks": {"mask": {"this": {"arm": "ticket"}, "that": {"arm": "shuffled"}, "at": 0.5}},
+}
+
+
+class Bench:
+    """A store of its own, and runs in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.db, self.files = folder / "t.db", folder / "files"
+        self.conn = connect(self.db)
+
+    def create(self, spec: dict | None = None, **changes) -> str:
+        experiment = Experiment.model_validate((spec or SPEC) | changes)
+        run = create_run(
+            self.conn, name="test", preset="test", spec=experiment.model_dump(mode="json"), device="cpu",
+            files=str(self.files), images_planned=0,
+        )  # fmt: skip
+        run_folder(self.files, run).mkdir(parents=True)
+        return run
+
+    def start(self, run: str) -> subprocess.Popen:
+        command = [sys.executable, "-P", "-m", "engine", "run", run, "--db", str(self.db), "--files", str(self.files)]
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+    def finish(self, run: str) -> None:
+        engine = self.start(run)
+        output, _ = engine.communicate(timeout=120)
+        assert engine.returncode == 0, output
+        assert output == ""
+
+    def state(self, run: str) -> str:
+        return self.conn.execute("SELECT state FROM runs WHERE id = ?", (run,)).fetchone()[0]
+
+    def rows(self, sql: str, run: str) -> list[tuple]:
+        return [tuple(row) for row in self.conn.execute(sql, {"run": run})]
+
+    def science(self, run: str) -> dict[str, list[tuple]]:
+        """Every figure of a run that may not depend on how often it was interrupted."""
+        return {name: self.rows(sql, run) for name, sql in SCIENCE.items()}
+
+
+SCIENCE = {
+    "rounds": "SELECT s.name, r.seed, r.round, r.step, r.prunable, r.remaining, r.weights_remaining, r.images,"
+    " r.images_forward FROM rounds r JOIN searches s ON s.id = r.search WHERE s.run = :run ORDER BY 1, 2, 3",
+    "tickets": "SELECT s.name, r.seed, r.round, t.mask, t.start, t.start_step FROM tickets t"
+    " JOIN rounds r ON r.id = t.round JOIN searches s ON s.id = r.search WHERE s.run = :run ORDER BY 1, 2, 3",
+    "layers": "SELECT s.name, r.seed, r.round, l.member, l.layer, l.kind, l.prunable, l.total, l.before, l.alive"
+    " FROM layers l JOIN rounds r ON r.id = l.round JOIN searches s ON s.id = r.search WHERE s.run = :run"
+    " ORDER BY 1, 2, 3, 4, 5",
+    "overlaps": "SELECT s.name, r.seed, r.round, o.layer, o.sets, o.a, o.b, o.n, o.count_a, o.count_b, o.both,"
+    " o.either, o.expected FROM overlaps o JOIN rounds r ON r.id = o.round JOIN searches s ON s.id = r.search"
+    " WHERE s.run = :run ORDER BY 1, 2, 3, 4, 5, 6, 7",
+    "trainings": "SELECT key, seed, state, classes, train_images, steps, epoch_used, images, images_forward,"
+    " validation_correct, validation_loss, test_correct, test_loss FROM trainings WHERE run = :run ORDER BY 1",
+    "epochs": "SELECT t.key, e.epoch, e.step, e.lr, e.train_loss, e.train_accuracy, e.validation_loss,"
+    " e.validation_accuracy FROM epochs e JOIN trainings t ON t.id = e.training WHERE t.run = :run ORDER BY 1, 2",
+    "members": "SELECT s.name, r.seed, r.round, m.member, m.segment, t.key FROM members m"
+    " JOIN rounds r ON r.id = m.round JOIN searches s ON s.id = r.search JOIN trainings t ON t.id = m.training"
+    " WHERE s.run = :run ORDER BY 1, 2, 3, 4",
+    "evaluations": "SELECT a.name, s.name, e.seed, r.round, e.split, e.correct, e.count, e.loss, g.key"
+    " FROM evaluations e JOIN arms a ON a.id = e.arm JOIN trainings g ON g.id = e.training"
+    " LEFT JOIN tickets t ON t.id = e.ticket LEFT JOIN rounds r ON r.id = t.round"
+    " LEFT JOIN searches s ON s.id = r.search WHERE a.run = :run ORDER BY 1, 2, 3, 4, 5",
+    "checks": "SELECT name, search, figure, low, high, seeds, verdict, sentence FROM checks WHERE run = :run"
+    " ORDER BY 1, 2",
+    "alerts": "SELECT kind, message FROM alerts WHERE run = :run ORDER BY 1, 2",
+}
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return Bench(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def whole(bench: Bench) -> str:
+    """A run that was never interrupted."""
+    run = bench.create()
+    bench.finish(run)
+    return run
+
+
+def test_a_run_ends_finished_with_a_row_for_all_it_did(bench, whole):
+    assert bench.state(whole) == "finished"
+    science = bench.science(whole)
+    assert len(science["rounds"]) == len(science["tickets"]) == 3 * 2 * 2
+    assert {row[3] for row in science["rounds"]} == {"done"}
+    assert {row[2] for row in science["trainings"]} == {"done"}
+    dense, tickets, shuffled = 2, 3 * 2 * 2, 3 * 2 * 2
+    assert len(science["evaluations"]) == 2 * (dense + tickets + shuffled)
+    assert {row[6] for row in science["evaluations"]} == {300}
+    assert [row[:2] for row in science["checks"]] == [("mask", name) for name in ("colt", "imp", "matched")]
+    assert {row[6] for row in science["checks"]} == {"none"}, "two seeds give no verdict"
+    [attempt] = bench.rows(
+        "SELECT outcome, images_done, doing, json_extract(plan, '$.threads') FROM attempts WHERE run = :run", whole
+    )
+    [planned] = bench.rows(
+        "SELECT images_planned, (SELECT sum(images) FROM trainings WHERE run = :run) FROM runs WHERE id = :run", whole
+    )
+    assert attempt == ("finished", planned[1], "", 1)
+    assert planned[0] == planned[1], "the forecast counts what is left exactly once every search has ended"
+
+
+def test_equal_trainings_are_done_once_and_charged_to_all_who_use_them(bench, whole):
+    users = bench.rows(
+        "SELECT t.key, count(DISTINCT m.rowid) + count(DISTINCT e.id) FROM trainings t"
+        " LEFT JOIN members m ON m.training = t.id LEFT JOIN evaluations e ON e.training = t.id AND e.split = 'test'"
+        " WHERE t.run = :run GROUP BY t.key",
+        whole,
+    )
+    shared = [count for _, count in users if count > 1]
+    # Per seed: the dense network is also the first round of imp and of matched; the first tickets of both are also
+    # their second rounds; everything else is used once, so nothing is trained that nobody uses.
+    assert sorted(shared) == [2, 2, 2, 2, 3, 3]
+    assert min(count for _, count in users) == 1
+    charged = bench.rows(
+        "SELECT sum(r.images) FROM rounds r JOIN searches s ON s.id = r.search WHERE s.run = :run", whole
+    )
+    assert charged == [(3 * 2 * 2 * 2 * 1197,)]
+
+
+def test_masks_in_files_equal_the_counts_in_rows_and_starts_are_shared(bench, whole):
+    for name, seed, number, mask, *_ in bench.science(whole)["tickets"]:
+        tensors, _ = read(object_path(bench.files, mask))
+        [(remaining,)] = bench.rows(
+            "SELECT r.remaining FROM rounds r JOIN searches s ON s.id = r.search WHERE s.run = :run"
+            f" AND s.name = '{name}' AND r.seed = {seed} AND r.round = {number}",
+            whole,
+        )
+        assert sum(int(keep.sum()) for keep in tensors.values()) == remaining
+        assert all(keep.dtype == torch.bool for keep in tensors.values())
+    assert len({row[4] for row in bench.science(whole)["tickets"]}) == 2, "one initialisation a seed"
+
+
+def test_nothing_is_left_behind_but_the_files_that_rows_name(bench, whole):
+    folder = run_folder(bench.files, whole)
+    assert [path for path in folder.rglob("*") if path.is_file()] == []
+    used = {row[0] for row in bench.rows("SELECT sha256 FROM file_uses WHERE run = :run", whole)}
+    assert {path.stem for path in (bench.files / "objects").rglob("*.safetensors")} >= used
+
+
+def test_two_runs_of_one_spec_give_the_same_bits(bench, whole):
+    again = bench.create()
+    bench.finish(again)
+    assert bench.science(again) == bench.science(whole)
+
+
+def wait_for(bench: Bench, run: str, sql: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not bench.rows(sql, run):
+        assert time.monotonic() < deadline, "nothing came"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("action", ["pause", "stop"])
+def test_a_run_stopped_on_request_and_resumed_ends_in_the_same_bits(bench, whole, action):
+    run = bench.create()
+    engine = bench.start(run)
+    wait_for(bench, run, "SELECT 1 FROM rounds r JOIN searches s ON s.id = r.search WHERE s.run = :run AND r.round = 2")
+    request(bench.conn, run, action)
+    assert engine.wait(timeout=10) == 3
+    assert bench.state(run) == {"pause": "paused", "stop": "stopped"}[action]
+    set_state(bench.conn, run, "running")
+    bench.finish(run)
+    assert bench.science(run) == bench.science(whole)
+    assert bench.rows("SELECT count(*) FROM attempts WHERE run = :run", run) == [(2,)]
+
+
+@pytest.mark.parametrize("moment", [0.15, 0.5, 0.85])
+def test_a_killed_run_resumed_ends_in_the_same_bits(bench, whole, moment):
+    run = bench.create()
+    engine = bench.start(run)
+    wait_for(
+        bench,
+        run,
+        f"SELECT 1 FROM trainings WHERE run = :run AND state = 'done' GROUP BY run HAVING count(*) > {moment * 34}",
+    )
+    os.kill(engine.pid, signal.SIGKILL)
+    engine.wait()
+    set_state(bench.conn, run, "running")
+    bench.finish(run)
+    assert bench.science(run) == bench.science(whole)
+
+
+def test_late_rewinding_and_segments_survive_a_kill(bench):
+    searches = {
+        "colt": {"method": "colt", "rounds": 2, "rewind": "7 steps", "split": "random", "segments": 3},
+        "imp": {"method": "imp", "rate": {"conv": 0.2}, "rounds": 2, "rewind": "7 steps"},
+    }
+    changes = {"searches": searches, "seeds": [0], "checks": {}, "keep": "rounds"}
+    first = bench.create(**changes)
+    bench.finish(first)
+    second = bench.create(**changes)
+    engine = bench.start(second)
+    wait_for(
+        bench,
+        second,
+        "SELECT 1 FROM tickets t JOIN rounds r ON r.id = t.round JOIN searches s ON s.id = r.search WHERE s.run = :run",
+    )
+    engine.kill()
+    engine.wait()
+    set_state(bench.conn, second, "running")
+    bench.finish(second)
+    assert bench.science(second) == bench.science(first)
+    rounds = {row[:3]: row[7] for row in bench.science(first)["rounds"]}
+    assert rounds["imp", 0, 0] == rounds["colt", 0, 0] == 7 * 64, "the way to step k is charged to both"
+    samples = (
+        "SELECT member, count(*), count(DISTINCT sample) FROM samples p JOIN searches s ON s.id = p.search"
+        " WHERE s.run = :run GROUP BY member"
+    )
+    assert bench.rows(samples, first) == [(0, 399, 399), (1, 399, 399), (2, 399, 399)] == bench.rows(samples, second)
+    kept = "SELECT role, count(*) FROM file_uses WHERE run = :run GROUP BY role ORDER BY role"
+    assert bench.rows(kept, first) == bench.rows(kept, second)
+
+
+def test_a_second_engine_on_a_live_run_is_refused(bench):
+    run = bench.create()
+    first = bench.start(run)
+    wait_for(bench, run, "SELECT 1 FROM attempts WHERE run = :run")
+    second = bench.start(run)
+    output, _ = second.communicate(timeout=30)
+    assert second.returncode == 2
+    assert f"{run} is being trained by process {first.pid}" in output
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(timeout=10) == 3
+    assert bench.state(run) == "stopped"
+
+
+def test_a_loss_that_is_not_finite_fails_the_run_and_says_where(bench):
+    hot = {"epochs": 2, "batch": 64, "lr": 100.0, "momentum": 0.99}
+    run = bench.create(recipe=hot, network={"name": "lenet-300-100"}, searches={}, arms={"dense": {}}, checks={})
+    engine = bench.start(run)
+    engine.communicate(timeout=60)
+    assert engine.returncode == 1
+    [(state, message)] = bench.rows("SELECT state, message FROM runs WHERE id = :run", run)
+    assert state == "failed"
+    assert "seed 0 dense: the training loss is not finite in epoch" in message
+
+
+def test_a_worker_that_is_killed_fails_the_run_and_says_so(bench):
+    import psutil
+
+    run = bench.create(recipe={"epochs": 50, "batch": 64})
+    engine = bench.start(run)
+    wait_for(bench, run, "SELECT 1 FROM trainings WHERE run = :run AND state = 'running'")
+    psutil.Process(engine.pid).children()[0].kill()
+    engine.communicate(timeout=30)
+    assert engine.returncode == 1
+    [(message,)] = bench.rows("SELECT message FROM runs WHERE id = :run", run)
+    assert message.startswith("a training process ended by signal 9")
+
+
+def plan(spec: dict, *arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-P", "-m", "engine", "plan", "-", "--json", *arguments]
+    return subprocess.run(command, input=json.dumps(spec), capture_output=True, text=True)
+
+
+def test_a_plan_forecasts_what_the_run_then_costs(bench, whole):
+    done = plan(SPEC)
+    assert done.returncode == 0, done.stderr
+    forecast = json.loads(done.stdout)
+    [(images, trainings)] = bench.rows("SELECT sum(images), count(*) FROM trainings WHERE run = :run", whole)
+    assert forecast["images"]["total"] == images
+    assert forecast["trainings"] == trainings
+    assert forecast["searches"]["imp"] | {"highest_total_sparsity": 0} == {
+        "rounds": 2, "rounds_low": 2, "rounds_high": 2, "highest_total_sparsity": 0
+    }  # fmt: skip
+    assert forecast["seconds"] > 0
+    assert forecast["prunable"] == sum(layer["weights"] for layer in forecast["layers"] if layer["prunable"])
+
+
+def imp(**settings) -> dict:
+    return {"searches": {"imp": {"method": "imp"} | settings}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "arguments", "message"),
+    [
+        (imp(rate={"conv": 0.2}, until=0.97, of="total"), (), "the highest is 0.9"),
+        ({"searches": {"colt": {"method": "colt", "rounds": 1, "segments": 11}}}, (), "searches.colt.segments = 11"),
+        (imp(rate={"linear": 0.2}, rounds=1), (), "no linear layers"),
+        (imp(rate={"conv": 0.001}, until=0.99999), (), "cannot be reached"),
+        ({}, ("--device", "cuda:7"), "device 'cuda:7' is not there"),
+    ],
+)  # fmt: skip
+def test_what_cannot_run_is_refused_in_one_line(changes, arguments, message):
+    done = plan(SPEC | {"arms": {"dense": {}}, "checks": {}} | changes, *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_the_store_is_a_plain_sqlite_file(bench, whole):
+    plain = sqlite3.connect(bench.db)
+    assert plain.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert plain.execute("PRAGMA foreign_key_check").fetchall() == []

@@ -1,0 +1,41 @@
+"""Steps, batches and learning rates are what the recipe says."""
+
+import math
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.schedules import batches, lr_at, steps_per_epoch
+from presets.schema import Recipe
+
+
+@given(st.integers(1, 500), st.integers(2, 64))
+def test_batches_cover_every_image_once_and_none_is_alone(images, batch):
+    order = torch.randperm(images)
+    parts = batches(order, batch)
+    assert torch.equal(torch.cat(parts), order)
+    assert len(parts) == steps_per_epoch(images, batch)
+    assert images == 1 or all(2 <= len(part) <= batch + 1 for part in parts)
+
+
+def test_a_tail_of_one_joins_the_batch_before():
+    assert [len(part) for part in batches(torch.arange(9), 4)] == [4, 5]
+    assert [len(part) for part in batches(torch.arange(10), 4)] == [4, 4, 2]
+
+
+def test_warmup_rises_to_the_peak_and_milestones_cut_it():
+    recipe = Recipe(epochs=4, lr=1.0, schedule="step", milestones=(2, "35 steps"), gamma=0.1, warmup="5 steps")
+    rates = [lr_at(recipe, step, 10) for step in range(40)]
+    assert rates[:5] == [0.2, 0.4, 0.6, 0.8, 1.0]
+    assert rates[5] == rates[19] == 1.0
+    assert math.isclose(rates[20], 0.1)
+    assert math.isclose(rates[35], 0.01)
+
+
+def test_a_cosine_falls_from_the_end_of_warmup_to_nothing():
+    recipe = Recipe(epochs=2, lr=0.4, schedule="cosine", warmup="1 epoch")
+    rates = [lr_at(recipe, step, 10) for step in range(20)]
+    assert rates[10] == 0.4
+    assert math.isclose(rates[15], 0.2)
+    assert math.isclose(rates[19], 0.4 * 0.5 * (1 + math.cos(math.pi * 0.9)))
