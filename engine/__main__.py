@@ -16,9 +16,11 @@ from pydantic import ValidationError
 from engine.devices import DeviceError
 from engine.forecast import Unreachable
 from engine.plan import plan
+from engine.recording import Owned
 from engine.run import run
 from engine.trainings import Failed
 from presets.schema import Experiment
+from store.errors import StoreError
 
 
 def main() -> int:
@@ -38,7 +40,7 @@ def main() -> int:
             return run(given.run, given.db, given.files)
         text = sys.stdin.read() if given.spec == "-" else Path(given.spec).read_text()
         print(json.dumps(plan(Experiment.model_validate_json(text), given.device)))
-    except (DeviceError, Unreachable, Failed, ValidationError, ValueError, OSError) as error:
+    except (DeviceError, Unreachable, Failed, Owned, StoreError, ValidationError, ValueError, OSError) as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         return 2
     return 0

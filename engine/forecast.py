@@ -121,7 +121,10 @@ def cost(experiment: Experiment, images: int, rounds: Mapping[tuple[str, int], i
                 searched["point", step, seed] = whole - tail
             for number in range(1, rounds[name, seed] + 1):
                 if isinstance(settings, Colt):
-                    searched["members", name, seed, number] = tail
+                    parts = settings.segments
+                    for member in range(parts):
+                        share = tail * (member + 1) // parts - tail * member // parts
+                        searched["member", name, seed, number, member] = share
                 else:
                     searched[ticket_name(name, number - 1, step, seed)] = tail
         for arm_name, arm in experiment.arms.items():

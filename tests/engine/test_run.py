@@ -251,7 +251,7 @@ def test_late_rewinding_and_segments_survive_a_kill(bench):
 
 
 def test_a_second_engine_on_a_live_run_is_refused(bench):
-    run = bench.create()
+    run = bench.create(recipe={"epochs": 50, "batch": 64})
     first = bench.start(run)
     wait_for(bench, run, "SELECT 1 FROM attempts WHERE run = :run")
     second = bench.start(run)
@@ -265,7 +265,9 @@ def test_a_second_engine_on_a_live_run_is_refused(bench):
 
 def test_a_loss_that_is_not_finite_fails_the_run_and_says_where(bench):
     hot = {"epochs": 2, "batch": 64, "lr": 100.0, "momentum": 0.99}
-    run = bench.create(recipe=hot, network={"name": "lenet-300-100"}, searches={}, arms={"dense": {}}, checks={})
+    run = bench.create(
+        recipe=hot, network={"name": "lenet-300-100"}, searches={}, arms={"dense": {}}, checks={}, seeds=[0]
+    )
     engine = bench.start(run)
     engine.communicate(timeout=60)
     assert engine.returncode == 1
