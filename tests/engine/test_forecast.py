@@ -1,0 +1,67 @@
+"""Rounds and images are known before the first epoch, as far as they can be."""
+
+import pytest
+
+from engine.forecast import Unreachable, cost, nearest, search_forecast
+from engine.networks import Weight
+from presets.schema import Experiment
+
+WEIGHTS = [Weight("a", "conv", (100_000,)), Weight("n", "norm", (1000,)), Weight("h", "head", (9000,))]
+
+
+def experiment(**searched) -> Experiment:
+    return Experiment.model_validate(
+        {"title": "t", "seeds": [0], "network": {"name": "conv3"}, "recipe": {"epochs": 3, "batch": 50}}
+        | {"searches": searched, "arms": {"dense": {}, "ticket": {"ticket": "each"}}}
+    )
+
+
+@pytest.mark.parametrize(("until", "rounds"), [(0.90, 11), (0.95, 14), (0.98, 18), (0.99, 21)])
+def test_imp_at_twenty_per_cent_needs_the_rounds_of_the_arithmetic(until, rounds):
+    spec = experiment(imp={"method": "imp", "rate": {"conv": 0.2}, "until": until})
+    forecast = search_forecast(spec, "imp", WEIGHTS)
+    assert (forecast.rounds, forecast.fewest, forecast.most) == (rounds, rounds, rounds)
+
+
+@pytest.mark.parametrize(
+    ("until", "identical", "independent", "disjoint"), [(0.90, 15, 8, 7), (0.95, 19, 10, 9), (0.98, 25, 13, 11)]
+)
+def test_colt_needs_rounds_between_agreeing_and_disjoint_members(until, identical, independent, disjoint):
+    spec = experiment(colt={"method": "colt", "until": until})
+    forecast = search_forecast(spec, "colt", WEIGHTS)
+    assert (forecast.most, forecast.rounds, forecast.fewest) == (identical, independent, disjoint)
+
+
+def test_an_unreachable_total_is_refused_with_the_highest_that_can_be():
+    spec = experiment(imp={"method": "imp", "rate": {"conv": 0.2}, "until": 0.95, "of": "total"})
+    with pytest.raises(Unreachable, match=r"searches.imp.until: .* 100,000 weights .* the highest is 0\.9091"):
+        search_forecast(spec, "imp", WEIGHTS)
+
+
+def test_a_rate_too_small_to_remove_a_weight_is_refused():
+    spec = experiment(imp={"method": "imp", "rate": {"conv": 0.1}, "until": 0.99999})
+    with pytest.raises(Unreachable, match="the highest prunable sparsity is"):
+        search_forecast(spec, "imp", [Weight("a", "conv", (100,))])
+
+
+def test_shared_trainings_are_counted_once():
+    spec = experiment(imp={"method": "imp", "rate": 0.2, "rounds": 3}, colt={"method": "colt", "rounds": 2})
+    whole = 3 * 1000
+    found = cost(spec, 1000, {("imp", 0): 3, ("colt", 0): 2})
+    assert found.search == 3 * whole + 2 * whole
+    # The dense network is imp's first round; of imp's tickets only the last is not the next round's training.
+    assert found.evaluation == whole + 2 * whole
+    assert found.trainings == 3 + 2 * 2 + 1 + 2
+
+
+def test_late_rewinding_saves_the_steps_before_the_point_and_pays_for_it_once():
+    spec = experiment(
+        imp={"method": "imp", "rate": 0.2, "rounds": 2, "rewind": 1}, colt={"method": "colt", "rounds": 1, "rewind": 1}
+    )
+    found = cost(spec, 1000, {("imp", 0): 2, ("colt", 0): 1})
+    assert found.search == 1000 + 2 * 2000 + 2000
+
+
+def test_the_nearest_ticket_of_two_equally_near_is_the_earlier():
+    assert nearest([0.5], {1: 0.4, 2: 0.6}) == {1}
+    assert nearest([0.5, 0.9], {1: 0.2, 2: 0.45, 3: 0.7}) == {2, 3}

@@ -1,0 +1,61 @@
+"""Files hold what was written, are named by it, and appear whole."""
+
+import os
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine import tensors
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=4), st.integers(0, 1000))
+def test_a_mask_survives_packing(shapes, seed):
+    draw = torch.Generator().manual_seed(seed)
+    mask = {f"layer{i}": torch.rand(shape, generator=draw) < 0.5 for i, shape in enumerate(shapes)}
+    bits, metadata = tensors.pack(mask)
+    assert sum(b.numel() for b in bits.values()) <= sum(keep.numel() // 8 + 1 for keep in mask.values())
+    again = tensors.unpack(bits, metadata)
+    assert all(torch.equal(again[name], keep) for name, keep in mask.items())
+
+
+def test_a_file_reads_back_and_equal_content_has_equal_bytes(tmp_path):
+    mask = {"a": torch.tensor([[True, False], [False, True]]), "b": torch.tensor([True])}
+    content = tensors.encode(*tensors.pack(mask))
+    assert content == tensors.encode(*tensors.pack({name: keep.clone() for name, keep in mask.items()}))
+    tensors.write(tmp_path / "deep" / "mask.safetensors", content)
+    again, _ = tensors.read(tmp_path / "deep" / "mask.safetensors")
+    assert torch.equal(again["a"], mask["a"])
+    weights = {"w": torch.arange(24.0).view(1, 2, 3, 4).to(memory_format=torch.channels_last)}
+    tensors.write(tmp_path / "w", tensors.encode(weights, {"step": "3"}))
+    read, metadata = tensors.read(tmp_path / "w")
+    assert torch.equal(read["w"], weights["w"])
+    assert metadata == {"step": "3"}
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "w"
+    tensors.write(path, b"old")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        tensors.write(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["w"], "no draft is left behind"
+
+
+def test_digests_tell_names_values_shapes_and_dtypes_apart():
+    base = {"a": torch.zeros(2, 3)}
+    others = [
+        {"b": torch.zeros(2, 3)},
+        {"a": torch.ones(2, 3)},
+        {"a": torch.zeros(3, 2)},
+        {"a": torch.zeros(2, 3).long()},
+    ]
+    assert len({tensors.digest(t) for t in [base, *others]}) == 5
+    nhwc = torch.rand(2, 3, 4, 5)
+    assert tensors.digest({"a": nhwc}) == tensors.digest({"a": nhwc.to(memory_format=torch.channels_last)})
