@@ -11,24 +11,26 @@ import json
 import signal
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from engine import devices, forecast, masks, searches, tensors
+from engine import devices, masks, searches, tensors
 from engine.arms import arm_training
 from engine.checks import answers
 from engine.data import Dataset, load
-from engine.forecast import nearest
+from engine.forecast import Unreachable, cost, nearest, search_forecast
 from engine.recording import Recorder
 from engine.searches import Context, Follow, Point, Step, Ticket, Train
 from engine.searches.colt import segments
 from engine.training import Result, Trainer
-from engine.trainings import Failed, Trainings
+from engine.trainings import Failed, Trainings, phrase
 from engine.workers import Pool, WorkerDied
-from presets.schema import Colt, Experiment
+from presets.schema import Colt, Experiment, Like
 from store.connection import connect_readonly
+from store.errors import StoreError
 from store.files import object_path, run_folder
 from store.writing import Writer
 
@@ -117,8 +119,10 @@ class _Attempt:
                 self.record.check(row)
             self._end("finished", "", "finished")
             return FINISHED
-        except (Failed, WorkerDied) as error:
-            self._end("failed", str(error), str(error), "error")
+        except (Failed, WorkerDied, StoreError, OSError) as error:
+            print(error, flush=True)
+            with suppress(StoreError):  # a store that cannot be written reads lost, with these words in engine.log
+                self._end("failed", str(error), str(error), "error")
             return FAILED
         except Exception as error:
             traceback.print_exc()
@@ -170,21 +174,26 @@ class _Attempt:
 
     def _planned(self) -> int:
         """Training images of the whole run, as far as the rounds so far let tell."""
-        rounds = {}
+        rounds: dict[tuple[str, int], int] = {}
         for key, turning in self.turning.items():
+            rate = turning.context.settings.rate
             done = max(turning.tickets, default=0)
-            if turning.ended or not done:
-                known = done if turning.ended else None
-                alive = loss = None
+            if turning.ended:
+                rounds[key] = done
+            elif isinstance(rate, Like) and (rate.like, key[1]) in rounds:
+                rounds[key] = rounds[rate.like, key[1]]
             else:
-                known, ticket = None, turning.tickets[done]
-                alive = {layer: int(mask.sum()) for layer, mask in ticket.mask.items()}
-                loss = 1 - sum(alive.values()) / masks.alive(ticket.before)
-            if known is None:
-                weights = turning.context.weights
-                known = forecast.search_forecast(self.experiment, key[0], weights, done, alive, loss).rounds
-            rounds[key] = known
-        return forecast.cost(self.experiment, len(self.data.train), rounds).total
+                alive = loss = None
+                if done:
+                    ticket = turning.tickets[done]
+                    alive = {layer: int(mask.sum()) for layer, mask in ticket.mask.items()}
+                    loss = 1 - sum(alive.values()) / masks.alive(ticket.before)
+                try:
+                    found = search_forecast(self.experiment, key[0], turning.context.weights, done, alive, loss)
+                    rounds[key] = found.rounds
+                except Unreachable:  # so few weights are left that the rate removes none: the search is about to end
+                    rounds[key] = done
+        return cost(self.experiment, len(self.data.train), rounds).total
 
     # Beginning, anew or again
 
@@ -297,6 +306,9 @@ class _Attempt:
         first, *others = ticket.members
         if others and all((other[layer] == first[layer]).all() for other in others for layer in first):
             self.record.alert("equal", "all members found the same mask", name, seed, ticket.round)
+        lost = 1 - masks.alive(ticket.mask) / masks.alive(ticket.before)
+        words = f"ticket at {turning.sparsity[ticket.round]:.2%} sparsity, {lost:.1%} of what was left removed"
+        self.record.log("info", f"{name} seed {seed} round {ticket.round}: {words}")
         self._arms_of(turning, ticket.round)
         self._wake(turning)
 
@@ -350,5 +362,6 @@ class _Attempt:
 
         def taken(result: Result) -> None:
             self.record.evaluation(arm, seed, search, number, job.key)
+            self.record.log("info", f"{phrase(about)}: {result.test.accuracy:.2%} on test")
 
         self.trainings.want(job, about, taken, keep=False)

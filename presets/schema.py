@@ -150,13 +150,16 @@ class Imp(Rounds):
     )
 
 
+PUBLISHED_COLT_RATE: KindRates = {"conv": 0.15}
+
+
 class Colt(Rounds):
     """Cyclic overlapping lottery tickets (Hossain et al., arXiv 2212.12770)."""
 
     method: Literal["colt"]
     rate: Fraction | KindRates = Field(
-        default_factory=lambda: {"conv": 0.15},  # type: ignore[arg-type]
-        description="Fraction of the remaining weights each member prunes a round, by kind.",
+        default_factory=lambda: dict(PUBLISHED_COLT_RATE),
+        description="Fraction of the remaining weights each member prunes a round: one number, or by kind.",
     )
     scope: Literal["global", "kind", "layer"] = Field(
         "kind", description="One magnitude threshold for all kinds of equal rate, per layer kind, or per layer."
@@ -165,6 +168,13 @@ class Colt(Rounds):
     split: Literal["class", "random", "stratified"] = Field(
         "class", description="How data is parted: contiguous blocks of classes, at random, or evenly by class."
     )
+
+    def rates(self) -> dict[str, float]:
+        """As for every search, but one number for all does not reach heads that differ in size."""
+        rates = super().rates()
+        if self.split == "class" and not isinstance(self.rate, dict):
+            del rates["head"]
+        return rates
 
     @model_validator(mode="after")
     def _class_heads_differ(self) -> Colt:
