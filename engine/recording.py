@@ -322,16 +322,21 @@ class Recorder:
     def _object(self, content: bytes) -> str:
         """Store content under its hash; nothing is written twice."""
         sha256 = hashlib.sha256(content).hexdigest()
-        path = object_path(self.files, sha256)
-        if not path.exists():
-            tensors.write(path, content)
-        self._file(sha256, str(path.relative_to(self.files)), len(content))
+        self._write_once(object_path(self.files, sha256), content)
+        self._file(sha256, content)
         return sha256
 
+    def _write_once(self, path: Path, content: bytes) -> None:
+        if not path.exists():
+            tensors.write(path, content)
+
     @deferred
-    def _file(self, sha256: str, path: str, size: int) -> None:
+    def _file(self, sha256: str, content: bytes) -> None:
+        path = object_path(self.files, sha256)
+        self._write_once(path, content)  # the run that had the same file may have been deleted in between
         if not self.writer.rows("SELECT 1 FROM files WHERE sha256 = ?", (sha256,)):
-            self.writer.insert("files", {"sha256": sha256, "path": path, "bytes": size, "created": now()})
+            row = {"sha256": sha256, "path": str(path.relative_to(self.files)), "bytes": len(content), "created": now()}
+            self.writer.insert("files", row)
 
     def _use(self, sha256: str, role: str, ticket: int | None = None, training: int | None = None) -> None:
         values = (sha256, self.run, role, ticket, training)

@@ -24,10 +24,10 @@ APPLICATION_ID = 0x746F6D62
 BUSY_SECONDS = 30.0
 """How long to wait for another writer; the longest transaction of an engine takes a fraction of a second."""
 
-OLDEST_SQLITE = (3, 37, 0)
-"""The first with STRICT tables."""
+OLDEST_SQLITE = (3, 38, 0)
+"""STRICT tables came with 3.37, JSON functions in every build with 3.38."""
 
-SHARED_FILE_SYSTEMS = re.compile(
+SHARED_FILE_SYSTEMS = (
     r"(fuse\.)?(9p|afs|beegfs|ceph|cifs|gfs2?|glusterfs|gpfs|lustre|ncpfs|nfs4?|ocfs2|orangefs|panfs|prl_fs|pvfs2"
     r"|smb[23]|smbfs|sshfs|vboxsf|virtiofs|vmhgfs|wekafs)"
 )
@@ -50,7 +50,7 @@ def connect(path: Path) -> sqlite3.Connection:
             prepare(conn)
             version = _version(conn, path)
             conn.execute("PRAGMA foreign_keys = ON")
-            _choose_journal(conn, path)
+            _choose_journal(conn, path, new=version == 0)
             if version < len(STEPS):
                 _migrate(conn, path)
     except BaseException:
@@ -171,22 +171,30 @@ def run_script(conn: sqlite3.Connection, script: str) -> None:
         raise ValueError("the script ends in the middle of a statement")
 
 
-def _choose_journal(conn: sqlite3.Connection, path: Path) -> None:
-    """WAL, so that readers and the writer never wait for each other, unless the file system is shared."""
-    wanted = "delete" if shared_file_system(path) else "wal"
-    if conn.execute("PRAGMA journal_mode").fetchone()[0] != wanted:
-        wanted = _set_journal(conn, wanted)
+def _choose_journal(conn: sqlite3.Connection, path: Path, new: bool) -> None:
+    """WAL for a new store, so that readers and the writer never wait for each other; none on a shared file system.
+
+    An older store without WAL stays so: another machine may see its file system as shared where this one does not.
+    """
+    mode = conn.execute("PRAGMA journal_mode").fetchone()[0]
+    shared = shared_file_system(path)
+    if mode == "wal" and shared:
+        mode = _set_journal(conn, "delete")
+    elif mode != "wal" and new and not shared:
+        mode = _set_journal(conn, "wal")
     # With WAL, NORMAL cannot corrupt: power loss costs the newest transactions, which a resumed run writes again.
-    conn.execute(f"PRAGMA synchronous = {'NORMAL' if wanted == 'wal' else 'FULL'}")
+    conn.execute(f"PRAGMA synchronous = {'NORMAL' if mode == 'wal' else 'FULL'}")
 
 
 def _set_journal(conn: sqlite3.Connection, mode: str) -> str:
-    """Change the journal mode and give back the one in force: SQLite keeps the old one where the new cannot work."""
+    """Change the journal mode and give back the one in force: the old one stays where the new cannot work."""
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:
             return conn.execute(f"PRAGMA journal_mode = {mode}").fetchone()[0]
         except sqlite3.OperationalError as error:
+            if mode == "wal" and _kind(error) in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PROTOCOL):
+                return "delete"  # a file system without shared memory or locks that the mount table did not give away
             # The change needs the file alone and does not wait for it by itself.
             if _kind(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
@@ -200,7 +208,7 @@ def shared_file_system(path: Path) -> str | None:
     except OSError:
         return None
     kind = mount_type(table, path.resolve())
-    return kind if SHARED_FILE_SYSTEMS.fullmatch(kind) else None
+    return kind if re.fullmatch(SHARED_FILE_SYSTEMS, kind) else None
 
 
 def mount_type(table: str, path: Path) -> str:

@@ -121,9 +121,10 @@ def _set(conn: sqlite3.Connection, run: str, **values: Any) -> None:
 
 
 def _run(conn: sqlite3.Connection, run: str) -> sqlite3.Row:
+    run = _printable(run)
     row = conn.execute("SELECT * FROM runs WHERE id = ?", (run,)).fetchone()
     if row is None:
-        raise StoreError(f"no run has the id {_printable(run)!r}")
+        raise StoreError(f"no run has the id {run!r}")
     return row
 
 

@@ -404,7 +404,7 @@ STEPS.append(
         sum(o.both) AS both,
         sum(o.either) AS either,
         sum(o.expected) AS expected,
-        sum(o.n) AS n,
+        sum(o.n) / count(DISTINCT o.a || ' ' || o.b) AS n,
         count(DISTINCT o.a || ' ' || o.b) AS pairs
     FROM searches AS s
     JOIN rounds AS r ON r.search = s.id

@@ -41,13 +41,13 @@ LISTING = """
     LEFT JOIN attempts AS a ON a.id = (SELECT max(id) FROM attempts WHERE run = r.id)
 """
 
-PLAIN_PRAGMAS = re.compile(
+PLAIN_PRAGMAS = (
     "application_id|collation_list|compile_options|data_version|database_list|freelist_count|function_list"
     "|journal_mode|page_count|page_size|schema_version|table_list|user_version"
 )
 """What a query may ask by PRAGMA; without a value, which could set something."""
 
-ASKING_PRAGMAS = re.compile("foreign_key_list|index_info|index_list|index_xinfo|table_info|table_xinfo")
+ASKING_PRAGMAS = "foreign_key_list|index_info|index_list|index_xinfo|table_info|table_xinfo"
 """Pragmas whose value is the name of what is asked about."""
 
 
@@ -291,7 +291,7 @@ def _permit(action: int, name: str | None, value: str | None, _database: str | N
         return sqlite3.SQLITE_OK  # how table functions such as json_each declare themselves; the file stays read-only
     if action == sqlite3.SQLITE_FUNCTION and value not in ("load_extension", "fts3_tokenizer"):
         return sqlite3.SQLITE_OK
-    if action == sqlite3.SQLITE_PRAGMA and (PLAIN_PRAGMAS if value is None else ASKING_PRAGMAS).fullmatch(name or ""):
+    if action == sqlite3.SQLITE_PRAGMA and re.fullmatch(PLAIN_PRAGMAS if value is None else ASKING_PRAGMAS, name or ""):
         return sqlite3.SQLITE_OK
     return sqlite3.SQLITE_DENY
 

@@ -95,7 +95,7 @@ SCHEMA: dict[str, Relation] = {
         id="Number of the search",
         run="Run it belongs to",
         name="Its name in the preset",
-        method="imp, colt, ...",
+        method="imp, colt and so on",
         settings="Its settings (JSON)",
     ),
     "rounds": _table(

@@ -1,0 +1,216 @@
+"""What commands do to a run: create, name, annotate, ask, delete."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from store import editing
+from store.errors import StoreError
+from store.files import object_path, run_folder
+from store.liveness import this_process
+from store.reading import Reader
+from store.writing import Writer
+
+NewRun = Callable[..., str]
+within_a_test = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80, deadline=None)
+
+HOSTILE = [
+    "x'; DROP TABLE runs; --",
+    "\x1b[2J\x1b[31mred",
+    "../../etc/passwd",
+    "a\nb\tc",
+    "\u202egnp.exe",
+    "%_*?",
+    "null\x00byte",
+    "\udcff not text",
+    "Größe Ä é ß",
+    "試験",
+    "-rf",
+    "🎟️ ticket",
+]
+
+
+def attempt(writer: Writer, run: str, **values: object) -> None:
+    row = {"run": run, "device": "cpu", "versions": {}, "plan": {}, "started": "2999-01-01T00:00:00.000Z"}
+    writer.insert("attempts", {**row, "heartbeat": "2999-01-01T00:00:00.000Z", **this_process(), **values})
+
+
+def file_of(writer: Writer, root: Path, content: str, *runs: str) -> Path:
+    """A file that these runs use."""
+    sha256 = f"{int(content, 36):064x}"
+    path = object_path(root, sha256)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    writer.put("files", {"sha256": sha256, "path": "p", "bytes": 1, "created": "x"}, ("sha256",))
+    writer.insert_all("file_uses", [{"sha256": sha256, "run": run, "role": "mask"} for run in runs])
+    return path
+
+
+def test_a_new_run_holds_its_whole_experiment(writer: Writer, new_run: NewRun) -> None:
+    run = new_run("My run", paper="a paper", expect="much", keep="all", seeds=[3])
+    row = dict(writer.one("SELECT * FROM runs"))
+    assert re.fullmatch(f"my-run-[{editing.ID_LETTERS}]{{4}}", run)
+    assert json.loads(row["spec"])["seeds"] == [3]
+    found = [row[name] for name in ("id", "name", "title", "paper", "expect", "keep", "state", "images_planned")]
+    assert found == [run, "My run", "a title", "a paper", "much", "all", "running", 100]
+
+
+@given(st.one_of(st.text(), st.sampled_from(HOSTILE)))
+@within_a_test
+def test_any_name_gives_an_id_that_a_hand_can_type_or_is_refused(writer: Writer, new_run: NewRun, name: str) -> None:
+    try:
+        run = new_run(name)
+    except StoreError:
+        assert not 0 < len(name.strip()) <= 100 or not name.isprintable()
+        return
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", run)
+    assert len(run) <= 29
+    stored = writer.one("SELECT name FROM runs WHERE id = ?", (run,))["name"]
+    assert 0 < len(stored) <= 100
+    assert not [c for c in stored if unicodedata.category(c)[0] == "C"]
+    assert run_folder(Path("/files"), run).parent == Path("/files/runs")
+
+
+@pytest.mark.parametrize("name", ["", "   ", "\x1b", "x" * 101])
+def test_a_name_of_nothing_or_of_too_much_is_refused(writer: Writer, new_run: NewRun, name: str) -> None:
+    with pytest.raises(StoreError, match="name"):
+        new_run(name)
+    assert writer.rows("SELECT * FROM runs") == []
+
+
+def test_ids_never_collide(writer: Writer, new_run: NewRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    letters = iter("bbbbbbbbbbbc")
+    monkeypatch.setattr(secrets, "choice", lambda _: next(letters))
+    assert [new_run("x"), new_run("x")] == ["x-bbbb", "x-bbbc"]
+
+
+def test_renaming_and_noting_keep_the_id(writer: Writer, new_run: NewRun) -> None:
+    run = new_run()
+    editing.rename(writer.conn, run, "  better \n name ")
+    editing.note(writer.conn, run, "first\x07 line\nsecond\n\n")
+    assert tuple(writer.one("SELECT id, name, note FROM runs")) == (run, "better name", "first  line\nsecond")
+    editing.note(writer.conn, run, "")
+    assert writer.one("SELECT note FROM runs")["note"] == ""
+
+
+def test_states_say_when_a_run_ended_or_was_sent_for(writer: Writer, new_run: NewRun) -> None:
+    run = new_run()
+    created = writer.one("SELECT started FROM runs")["started"]
+    editing.set_state(writer.conn, run, "failed", "out of memory")
+    state, message, started, ended = writer.one("SELECT state, message, started, ended FROM runs")
+    assert (state, message, started) == ("failed", "out of memory", created)
+    assert ended >= started
+    writer.update("runs", {"id": run}, {"started": "2020-01-01T00:00:00.000Z"})
+    editing.set_state(writer.conn, run, "running")
+    state, message, started, ended = writer.one("SELECT state, message, started, ended FROM runs")
+    assert (state, message, ended) == ("running", "", None)
+    assert started >= created
+    editing.set_state(writer.conn, run, "paused")
+    assert writer.one("SELECT ended FROM runs")["ended"] is None
+
+
+def test_requests_wait_in_the_store_until_an_engine_takes_them(writer: Writer, new_run: NewRun) -> None:
+    run = new_run()
+    editing.request(writer.conn, run, "pause")
+    editing.request(writer.conn, run, "stop")
+    assert [tuple(row) for row in writer.rows("SELECT run, action, taken FROM requests ORDER BY id")] == [
+        (run, "pause", None),
+        (run, "stop", None),
+    ]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_is_asked_of_a_run_that_is_not_there_is_one_clear_line(writer: Writer, tmp_path: Path, name: str) -> None:
+    for change in (
+        lambda: editing.rename(writer.conn, name, "x"),
+        lambda: editing.note(writer.conn, name, "x"),
+        lambda: editing.set_state(writer.conn, name, "paused"),
+        lambda: editing.request(writer.conn, name, "stop"),
+        lambda: editing.delete_run(writer.conn, name, tmp_path),
+    ):
+        with pytest.raises(StoreError) as error:
+            change()
+        assert str(error.value).isprintable()
+
+
+# Deleting
+
+
+def test_deleting_a_run_takes_its_rows_its_folder_and_its_own_files(
+    writer: Writer, new_run: NewRun, tmp_path: Path
+) -> None:
+    mine, theirs = new_run("mine"), new_run("theirs")
+    own = file_of(writer, tmp_path, "own", mine)
+    shared = file_of(writer, tmp_path, "shared", mine, theirs)
+    foreign = file_of(writer, tmp_path, "foreign", theirs)
+    for run in (mine, theirs):
+        folder = run_folder(tmp_path, run)
+        folder.mkdir(parents=True)
+        (folder / "engine.log").touch()
+        editing.set_state(writer.conn, run, "finished")
+        search = writer.insert("searches", {"run": run, "name": "imp", "method": "imp", "settings": {}})
+        row = {"search": search, "seed": 0, "round": 1, "step": "done", "prunable": 1, "remaining": 1, "weights": 1}
+        writer.insert("rounds", {**row, "weights_remaining": 1, "started": "x"})
+        writer.insert("log", {"run": run, "at": "x", "level": "info", "message": "m"})
+    editing.delete_run(writer.conn, mine, tmp_path)
+    assert [file.exists() for file in (own, shared, foreign)] == [False, True, True]
+    assert [run_folder(tmp_path, run).exists() for run in (mine, theirs)] == [False, True]
+    counts = {t: len(writer.rows(f"SELECT * FROM {t}")) for t in ("runs", "searches", "rounds", "log", "files")}
+    assert counts == {"runs": 1, "searches": 1, "rounds": 1, "log": 1, "files": 2}
+    assert {row["run"] for row in writer.rows("SELECT run FROM file_uses")} == {theirs}
+    editing.delete_run(writer.conn, theirs, tmp_path)
+    assert not shared.exists()
+    assert not foreign.exists()
+    assert writer.rows("SELECT * FROM files") == []
+
+
+def test_a_run_whose_engine_lives_is_not_deleted(writer: Writer, new_run: NewRun, tmp_path: Path) -> None:
+    run = new_run()
+    attempt(writer, run)
+    with pytest.raises(StoreError, match="is running: stop it first"):
+        editing.delete_run(writer.conn, run, tmp_path)
+    assert len(writer.rows("SELECT * FROM runs")) == 1
+
+
+def test_a_run_whose_engine_is_gone_can_be_deleted(writer: Writer, new_run: NewRun, tmp_path: Path) -> None:
+    run = new_run()
+    attempt(writer, run, pid=2**22 + 1)
+    editing.delete_run(writer.conn, run, tmp_path)
+    assert writer.rows("SELECT * FROM runs") == []
+
+
+def test_files_that_are_gone_already_do_not_keep_a_run(writer: Writer, new_run: NewRun, tmp_path: Path) -> None:
+    run = new_run()
+    editing.set_state(writer.conn, run, "stopped")
+    file_of(writer, tmp_path, "own", run).unlink()
+    editing.delete_run(writer.conn, run, tmp_path)
+    assert writer.rows("SELECT * FROM runs") == []
+
+
+@given(st.sets(st.tuples(st.sampled_from("abcde"), st.integers(0, 2))), st.permutations([0, 1, 2]))
+@example({("a", 0), ("a", 1), ("b", 2)}, [1, 0, 2])
+@within_a_test
+def test_after_any_deletions_exactly_the_files_in_use_remain(
+    writer: Writer, new_run: NewRun, tmp_path: Path, uses: set[tuple[str, int]], order: list[int]
+) -> None:
+    runs = [new_run() for _ in range(3)]
+    files = {
+        name: file_of(writer, tmp_path, name, *(runs[i] for n, i in uses if n == name)) for name in {n for n, _ in uses}
+    }
+    left = set(range(3))
+    for number in order:
+        editing.set_state(writer.conn, runs[number], "finished")
+        editing.delete_run(writer.conn, runs[number], tmp_path)
+        left.remove(number)
+        assert {name for name, file in files.items() if file.exists()} == {name for name, i in uses if i in left}
+    with Reader(writer.path) as reader:
+        assert reader.rows("SELECT * FROM files") == []
