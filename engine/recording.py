@@ -91,7 +91,8 @@ class Recorder:
             if earlier and not earlier[0]["ended"] and state_of(alone, dict(earlier[0])) == "running":
                 raise Owned(f"{self.run} is being trained by process {earlier[0]['pid']} on {earlier[0]['host']}")
             if earlier:  # what was asked of an engine that is gone
-                self.writer.execute("UPDATE requests SET taken = ? WHERE run = ? AND taken IS NULL", (moment, self.run))
+                before = "taken IS NULL AND asked < (SELECT started FROM runs WHERE id = requests.run)"
+                self.writer.execute(f"UPDATE requests SET taken = ? WHERE run = ? AND {before}", (moment, self.run))
             self.attempt = self.writer.insert(
                 "attempts",
                 {
