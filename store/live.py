@@ -75,6 +75,8 @@ class Lane:
     rounds: tuple[Round, ...]
     planned: int | None
     """Rounds to its target, as far as the loss so far lets tell."""
+    target: float | None
+    """Prunable sparsity to be reached, where that is what ends it."""
     state: str
     """"waiting", "turning" or "done"."""
 
@@ -270,7 +272,7 @@ class Live:
             lanes=lanes,
             figures=self._figures(run, memory),
             checks=self._checks(run),
-            turn=self._turn(run, memory, lanes, focus),
+            turn=self._turn(listed, memory, lanes, focus),
             alerts=self._alerts(run),
             log=self._log(run, memory),
         )
@@ -307,31 +309,33 @@ class Live:
                 planned = forecast(leader, ended)
                 done = run.state == "finished" or (ended and planned is not None and len(ended) >= planned)
                 state = "done" if done else "turning" if turns else "waiting"
-                lanes.append(Lane(name, settings["method"], seed, colour, turns, planned, state))
+                target = leader.get("until") if leader.get("of") == "prunable" else None
+                lanes.append(Lane(name, settings["method"], seed, colour, turns, planned, target, state))
         return tuple(lanes)
 
-    def _turn(self, run: str, memory: _Memory, lanes: tuple[Lane, ...], focus: Focus | None) -> Turn | None:
+    def _turn(self, run: Run, memory: _Memory, lanes: tuple[Lane, ...], focus: Focus | None) -> Turn | None:
         lane = next((lane for lane in lanes if focus and lane.key == (focus.search, focus.seed)), None)
-        lane = lane or next((lane for lane in lanes if lane.state == "turning"), lanes[-1] if lanes else None)
+        lane = lane or _turning(lanes)
         if lane is None or not lane.rounds:
             return None
-        numbers = [r.round for r in lane.rounds]
-        number = focus.round if focus and focus.round in numbers else numbers[-1]
-        ids = {
-            row["round"]: row["id"]
-            for row in self._reader.rows(
-                "SELECT x.id, x.round FROM searches AS s JOIN rounds AS x ON x.search = s.id"
-                " WHERE s.run = ? AND s.name = ? AND x.seed = ?",
-                (run, *lane.key),
-            )
-        }
+        rounds = self._reader.rows(
+            "SELECT x.id, x.round, EXISTS (SELECT 1 FROM members AS m JOIN epochs AS e ON e.training = m.training"
+            " WHERE m.round = x.id) AS begun FROM searches AS s JOIN rounds AS x ON x.search = s.id"
+            " WHERE s.run = ? AND s.name = ? AND x.seed = ? ORDER BY x.round",
+            (run.id, *lane.key),
+        )
+        ids: dict[int, int] = {row["round"]: row["id"] for row in rounds}
+        # A round may wait for a worker: until its first epoch there is more to see in the round before.
+        begun = [row["round"] for row in rounds if row["begun"]]
+        newest: int = begun[-1] if begun else rounds[-1]["round"]
+        number = focus.round if focus and focus.round is not None and focus.round in ids else newest
         curves = self._curves(ids[number], memory)
         pruned = max((r.round for r in lane.done if r.round <= number), default=None)
         layers, overlaps = self._pruned(ids[pruned], memory) if pruned else ((), ())
         by_round = self._reader.rows(
             "SELECT round, sets, iou, chance FROM overlap_by_round WHERE run = ? AND search = ? AND seed = ?"
             " ORDER BY round",
-            (run, *lane.key),
+            (run.id, *lane.key),
         )
         return Turn(
             *lane.key,
@@ -433,6 +437,16 @@ class Live:
             new = tuple(Line(row["at"], row["level"], row["message"]) for row in rows)
             memory.log = (memory.log + new)[-LOG_LINES:]
         return memory.log
+
+
+def _turning(lanes: tuple[Lane, ...]) -> Lane | None:
+    """What to follow: of the searches that turn the first of the first seed, which stays until it has ended.
+
+    An engine turns several at once, a seed after the other; whoever trains at a moment would change every second.
+    """
+    seeds = list(dict.fromkeys(lane.seed for lane in lanes))
+    turning = [lane for seed in seeds for lane in lanes if lane.seed == seed and lane.state == "turning"]
+    return next(iter(turning or lanes), None)
 
 
 def _run(row: dict[str, Any], accuracy: float | None) -> Run:

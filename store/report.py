@@ -1,0 +1,235 @@
+"""The questions that the report of a run answers, as SQL that a person can run again word for word.
+
+Each function gives the text of one query with the run's id written in; `Reader.query` or `tombola query` run it. How
+far a run is, and what it trains this moment, is asked here too.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from store.errors import StoreError
+from store.reading import LISTING, Reader, Rows
+
+
+def answer(reader: Reader, sql: str) -> Rows:
+    """The rows of a query of this file."""
+    columns, rows = reader.query(sql)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def accuracy(run: str) -> str:
+    """Test accuracy of every arm at every ticket: mean over seeds with its 95 % interval."""
+    return f"""
+SELECT search, arm, round, seeds, sparsity, total_sparsity, accuracy, half_width, count
+FROM accuracy_by_sparsity WHERE run = {_quoted(run)} AND split = 'test'
+ORDER BY search, round, arm""".strip()
+
+
+def cost(run: str) -> str:
+    """Training images up to each round, mean over seeds: of the search, and with the training of its tickets."""
+    return f"""
+SELECT search, round, count(*) AS seeds, avg(sparsity) AS sparsity, avg(images) AS images,
+       avg(images_with_evaluation) AS images_with_evaluation
+FROM cost_by_round WHERE run = {_quoted(run)} AND round > 0 GROUP BY search, round""".strip()
+
+
+def cost_to_sparsity(run: str) -> str:
+    """What it cost each search to reach a sparsity first, mean over the seeds that did."""
+    return f"""
+SELECT search, level, seeds, round, images, images_with_evaluation
+FROM cost_to_sparsity WHERE run = {_quoted(run)} ORDER BY level, search""".strip()
+
+
+def overlap(run: str) -> str:
+    """Agreement of the members' masks against chance, mean over seeds."""
+    return f"""
+SELECT search, round, sets, count(*) AS seeds, avg(iou) AS iou, avg(chance) AS chance
+FROM overlap_by_round WHERE run = {_quoted(run)} GROUP BY search, round, sets""".strip()
+
+
+def loss(run: str) -> str:
+    """What a round removed of what was left, against what the rate allows: from r (members agree) to P·r (disjoint).
+
+    Kinds that share one threshold count together. Beside whole weights nothing lies outside.
+    """
+    return f"""
+WITH rates AS (
+    SELECT l.*, json_extract(s.settings, '$.scope') AS scope,
+           ifnull(json_extract(s.settings, '$.segments'), 1) AS members,
+           CASE json_type(s.settings, '$.rate') WHEN 'object' THEN json_extract(s.settings, '$.rate.' || l.kind)
+                ELSE json_extract(s.settings, '$.rate') END AS rate
+    FROM loss_by_round AS l JOIN searches AS s ON s.run = l.run AND s.name = l.search
+    WHERE l.run = {_quoted(run)} AND l.before > 0
+), pools AS (
+    SELECT search, seed, round, members, rate, group_concat(kind, '+') AS kinds,
+           sum(before) AS before, sum(removed) AS removed
+    FROM rates GROUP BY search, seed, round, rate, CASE WHEN scope = 'global' THEN '' ELSE kind END
+)
+SELECT search, kinds, count(*) AS rounds, min(1.0 * removed / before) AS lowest, avg(1.0 * removed / before) AS mean,
+       max(1.0 * removed / before) AS highest, rate AS least, min(1.0, members * rate) AS most,
+       sum(removed < rate * before - 1 OR removed > members * rate * before + members) AS outside
+FROM pools GROUP BY search, kinds""".strip()
+
+
+def copies(run: str) -> str:
+    """Searches that copy another's loss: in how many rounds and kinds they removed exactly as many weights."""
+    return f"""
+SELECT l.search, json_extract(s.settings, '$.rate.like') AS copied, count(*) AS rounds,
+       sum(l.removed = o.removed) AS equal
+FROM loss_by_round AS l JOIN searches AS s ON s.run = l.run AND s.name = l.search
+JOIN loss_by_round AS o ON o.run = l.run AND o.search = json_extract(s.settings, '$.rate.like')
+     AND o.seed = l.seed AND o.round = l.round AND o.kind = l.kind
+WHERE l.run = {_quoted(run)} GROUP BY l.search""".strip()
+
+
+def controls(run: str) -> str:
+    """Found masks against shuffled and random ones at the last ticket that has both, in images, paired by seed."""
+    return f"""
+WITH pairs AS (
+    SELECT f.search, c.arm, f.seed, f.round, f.sparsity, f.correct - c.correct AS d, f.count
+    FROM ticket_accuracies AS f JOIN arms AS fa ON fa.run = f.run AND fa.name = f.arm
+    JOIN ticket_accuracies AS c USING (run, search, seed, round, split)
+    JOIN arms AS ca ON ca.run = f.run AND ca.name = c.arm
+    WHERE f.run = {_quoted(run)} AND f.split = 'test'
+      AND json_extract(fa.settings, '$.mask') = 'found' AND json_extract(fa.settings, '$.start') = 'ticket'
+      AND json_extract(ca.settings, '$.mask') <> 'found' AND json_extract(ca.settings, '$.start') = 'ticket'
+), last AS (
+    SELECT * FROM pairs AS p
+    WHERE round = (SELECT max(round) FROM pairs WHERE search = p.search AND arm = p.arm AND seed = p.seed)
+), sums AS (
+    SELECT search, arm, count, count(*) AS seeds, avg(sparsity) AS sparsity, sum(d) AS d, sum(d * d) AS dd
+    FROM last GROUP BY search, arm
+)
+SELECT search, arm, seeds, sparsity, 1.0 * d / (seeds * count) AS difference,
+       (SELECT t975 FROM student WHERE df = seeds - 1) * sqrt(1.0 * (seeds * dd - d * d) / (seeds - 1))
+           / (seeds * count) AS half_width
+FROM sums""".strip()
+
+
+def checks(run: str) -> str:
+    """The preset's questions and their answers; `query` is the SQL that gave the figure."""
+    return f"""
+SELECT name, search, question, figure, low, high, threshold, seeds, verdict, sentence, query
+FROM checks WHERE run = {_quoted(run)} ORDER BY id""".strip()
+
+
+def tickets(run: str) -> str:
+    """Every ticket with its sparsity and the hashes of its files."""
+    return f"""
+SELECT s.name AS search, s.method, r.seed, r.round, r.sparsity, r.total_sparsity, r.prunable, r.remaining,
+       r.weights, r.weights_remaining, t.mask, t.start, t.start_step
+FROM tickets AS t JOIN rounds AS r ON r.id = t.round JOIN searches AS s ON s.id = r.search
+WHERE s.run = {_quoted(run)} ORDER BY s.id, r.seed, r.round""".strip()
+
+
+def results(run: str) -> dict[str, str]:
+    """The tables that an export holds, seed by seed and in the mean, by name."""
+    views = {
+        "accuracy": ("accuracy_by_sparsity", "search, round, arm, split"),
+        "accuracy-by-seed": ("ticket_accuracies", "search, seed, round, arm, split"),
+        "cost": ("cost_by_round", "search, seed, round"),
+        "overlap": ("overlap_by_round", "search, seed, round, sets"),
+        "loss": ("loss_by_round", "search, seed, round, kind"),
+    }
+    where = f"WHERE run = {_quoted(run)}"
+    return {name: f"SELECT * FROM {view} {where} ORDER BY {order}" for name, (view, order) in views.items()}
+
+
+def seconds(run: str) -> str:
+    """How long engines have worked on the run, over all attempts."""
+    return f"SELECT seconds FROM run_states WHERE run = {_quoted(run)}"
+
+
+def _quoted(run: str) -> str:
+    if not re.fullmatch(r"[a-z0-9-]+", run):  # ids are made by us; nothing else may become SQL
+        raise StoreError(f"not the id of a run: {run!r}")
+    return f"'{run}'"
+
+
+# A run as it goes
+
+
+@dataclass(frozen=True)
+class Training:
+    """The training whose epoch ended last. `classes` are those of its data, `all_classes` those of the data set."""
+
+    what: str
+    search: str
+    arm: str
+    seed: int
+    round: int
+    member: int | None
+    epoch: int
+    epochs: int
+    accuracy: float
+    classes: int
+    all_classes: int
+    sparsity: float | None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is. `state` knows whether the engine still lives."""
+
+    state: str
+    message: str
+    images_done: int
+    images_planned: int
+    seconds_left: float | None
+    doing: str
+    training: Training | None
+
+    @property
+    def fraction(self) -> float:
+        if self.state == "finished":
+            return 1.0
+        return min(1.0, self.images_done / self.images_planned) if self.images_planned else 0.0
+
+
+def progress(reader: Reader, run: str) -> Progress:
+    """The newest figures of a run; a `StoreError` when it has been deleted."""
+    rows = reader.rows(f"SELECT * FROM ({LISTING}) WHERE id = ?", (run,))
+    if not rows:
+        raise StoreError(f"{run} is no longer in the store: it was deleted")
+    row = rows[0]
+    return Progress(
+        **{name: row[name] for name in ("state", "message", "images_done", "images_planned", "seconds_left", "doing")},
+        training=_training(reader, run),
+    )
+
+
+def _training(reader: Reader, run: str) -> Training | None:
+    newest = reader.rows(
+        "SELECT e.epoch, t.epochs, e.validation_accuracy, t.about, t.seed, t.classes,"
+        " (SELECT max(classes) FROM trainings WHERE run = t.run) AS all_classes"
+        " FROM epochs AS e JOIN trainings AS t ON t.id = e.training WHERE t.run = ? ORDER BY e.id DESC LIMIT 1",
+        (run,),
+    )
+    if not newest:
+        return None
+    row: dict[str, Any] = newest[0]
+    about = json.loads(row["about"])
+    search, number = about.get("search") or "", about.get("round") or 0
+    turned = reader.rows(
+        "SELECT r.sparsity FROM rounds AS r JOIN searches AS s ON s.id = r.search"
+        " WHERE s.run = ? AND s.name = ? AND r.seed = ? AND r.round = ?",
+        (run, search, row["seed"], number),
+    )
+    return Training(
+        what=about.get("what", ""),
+        search=search,
+        arm=about.get("arm") or "",
+        seed=row["seed"],
+        round=number,
+        member=about.get("member"),
+        epoch=row["epoch"],
+        epochs=row["epochs"],
+        accuracy=row["validation_accuracy"],
+        classes=row["classes"],
+        all_classes=row["all_classes"],
+        sparsity=turned[0]["sparsity"] if turned else None,
+    )

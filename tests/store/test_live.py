@@ -1,0 +1,124 @@
+"""Snapshots for the app: what they hold, and that only what is new is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from store.live import Focus, Live, Round, forecast
+from store.writing import Writer
+
+
+def ended(*sparsities: float) -> list[Round]:
+    return [Round(i + 1, "done", s, s) for i, s in enumerate(sparsities)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "sparsities", "rounds"),
+    [
+        ({"rate": {"conv": 0.2}, "until": 0.9}, (), 11),
+        ({"rate": 0.2, "until": 0.95}, (), 14),
+        ({"rate": {"conv": 0.15}, "until": 0.9, "segments": 2}, (), 8),  # as independent members overlap
+        ({"rate": {"conv": 0.15}, "until": 0.9, "segments": 2}, (0.15,), 15),  # as members that agree do
+        ({"rate": {"conv": 0.15}, "until": 0.9, "segments": 2}, (0.3, 0.51), 7),
+        ({"rate": {"conv": 0.2, "linear": 0.1}, "until": 0.9}, (), None),
+        ({"rate": {"conv": 0.2, "linear": 0.1}, "until": 0.9}, (0.2,), 11),
+        ({"rate": 0.2, "rounds": 5}, (0.2,), 5),
+        ({"rate": 0.2, "rounds": 5, "until": 0.95}, (0.2,), 5),
+        ({"rate": 0.2, "until": 0.3}, (0.2, 0.36), 2),
+        ({"rate": 0.2, "until": 0.3}, (0.2, 0.2), None),  # it does not prune any more
+    ],
+)
+def test_rounds_are_forecast_from_the_last_loss_or_the_rate(settings, sparsities, rounds):
+    assert forecast(settings, ended(*sparsities)) == rounds
+
+
+@pytest.fixture
+def colt(writer: Writer, new_run) -> str:
+    """A run of one search that trains its first round."""
+    run = new_run(searches={"colt": {"method": "colt", "rate": {"conv": 0.15}, "segments": 2, "until": 0.9}}, arms={})
+    search = writer.insert("searches", {"run": run, "name": "colt", "method": "colt", "settings": "{}"})
+    row = {"search": search, "seed": 0, "round": 1, "step": "train", "started": "2026-01-01T00:00:00.000Z"}
+    counts = {"prunable": 100, "remaining": 100, "weights": 120, "weights_remaining": 120}
+    round_id = writer.insert("rounds", row | counts)
+    for member in (0, 1):
+        training = {"run": run, "key": f"k{member}", "seed": 0, "about": "{}", "state": "running"}
+        sizes = {"classes": 5, "train_images": 10, "epochs": 4, "steps": 8}
+        key = writer.insert("trainings", training | sizes)
+        writer.insert("members", {"round": round_id, "member": member, "training": key, "segment": f"part {member}"})
+    return run
+
+
+def epoch(writer: Writer, training: int, number: int, accuracy: float) -> None:
+    figures = {"train_loss": 1.0, "train_accuracy": 0.5, "validation_loss": 1.0, "validation_accuracy": accuracy}
+    row = {"training": training, "epoch": number, "step": number, "lr": 0.1, "seconds": 0.1}
+    writer.put("epochs", row | figures, ("training", "epoch"))
+
+
+def curves(live: Live, run: str) -> list[tuple[float, ...]]:
+    view = live.view(run)
+    assert view is not None
+    assert view.turn is not None
+    return [curve.validation_accuracy for curve in view.turn.curves]
+
+
+def test_epochs_are_read_once_and_again_after_a_training_began_anew(path: Path, writer: Writer, colt: str):
+    live = Live(path)
+    assert curves(live, colt) == [(), ()]
+    epoch(writer, 1, 1, 0.5)
+    epoch(writer, 1, 2, 0.6)
+    assert curves(live, colt) == [(0.5, 0.6), ()]
+    epoch(writer, 1, 3, 0.7)
+    epoch(writer, 2, 1, 0.1)
+    assert curves(live, colt) == [(0.5, 0.6, 0.7), (0.1,)]
+    writer.delete("epochs", {"training": 1})
+    epoch(writer, 1, 1, 0.9)
+    assert curves(live, colt) == [(0.9,), (0.1,)]
+
+
+def test_a_snapshot_of_an_unchanged_store_equals_the_last_one(path: Path, writer: Writer, colt: str):
+    live = Live(path)
+    assert live.changed()
+    before, listed = live.view(colt), live.runs()
+    assert not live.changed()
+    assert (live.view(colt), live.runs()) == (before, listed)
+    writer.insert("log", {"run": colt, "at": "2026-01-01T00:00:00.000Z", "level": "info", "message": "hello"})
+    assert live.changed()
+    after = live.view(colt)
+    assert after is not None
+    assert after != before
+    assert [line.message for line in after.log] == ["hello"]
+
+
+def test_the_newest_round_is_shown_when_it_has_an_epoch_and_any_other_on_request(path: Path, writer: Writer, colt: str):
+    epoch(writer, 1, 1, 0.5)
+    writer.update("rounds", {"round": 1}, {"step": "done", "remaining": 70})
+    row = {"search": 1, "seed": 0, "round": 2, "step": "train", "started": "2026-01-01T00:00:01.000Z"}
+    counts = {"prunable": 100, "remaining": 70, "weights": 120, "weights_remaining": 90}
+    writer.insert("rounds", row | counts)
+    live = Live(path)
+
+    def shown(focus: Focus | None = None) -> int:
+        view = live.view(colt, focus)
+        assert view is not None
+        assert view.turn is not None
+        return view.turn.round
+
+    assert shown() == 1, "round 2 waits for a worker"
+    assert shown(Focus("colt", 0, 2)) == 2
+    assert shown(Focus("colt", 0, 9)) == 1, "a round that is not there"
+    view = live.view(colt)
+    assert view is not None
+    assert [lane.state for lane in view.lanes] == ["turning", "waiting"]
+    assert view.lanes[0].planned == 7, "at 30 % a round"
+
+
+def test_a_deleted_run_and_a_missing_store_are_no_errors(path: Path, writer: Writer, colt: str, tmp_path: Path):
+    live = Live(path)
+    assert live.preview(colt) is not None
+    writer.delete("runs", {"id": colt})
+    assert live.preview(colt) is None
+    assert live.view(colt) is None
+    assert live.runs() == ()
+    assert Live(tmp_path / "none.db").runs() == ()

@@ -1,0 +1,110 @@
+"""The report's questions notice what they are there to notice: losses that no rate allows, controls that do no harm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from store import report
+from store.errors import StoreError
+from store.reading import Reader
+from store.statistics import mean_interval
+from store.writing import Writer
+
+NewRun = Callable[..., str]
+
+
+@pytest.fixture
+def turn(writer: Writer) -> Callable[..., int]:
+    """Writes a round with its layers, (kind, before, alive) each; gives back the id of the round's row."""
+
+    def write(search: int, seed: int, number: int, *layers: tuple[str, int, int]) -> int:
+        before, alive = (sum(layer[place] for layer in layers) for place in (1, 2))
+        weights = {"prunable": 1000, "remaining": alive, "weights": 1000, "weights_remaining": alive}
+        row = {"search": search, "seed": seed, "round": number, "step": "done", "started": "x", **weights}
+        found = writer.insert("rounds", row)
+        for position, (kind, held, left) in enumerate(layers):
+            layer = {"round": found, "position": position, "layer": f"{kind}{position}", "kind": kind, "prunable": 1}
+            writer.insert("layers", {**layer, "total": 1000, "before": held, "alive": left})
+        assert before >= alive
+        return found
+
+    return write
+
+
+def search(writer: Writer, run: str, name: str, **settings: Any) -> int:
+    return writer.insert("searches", {"run": run, "name": name, "method": "colt", "settings": settings})
+
+
+def ask(writer: Writer, sql: str) -> list[dict[str, Any]]:
+    with Reader(writer.path) as reader:
+        return report.answer(reader, sql)
+
+
+def test_a_loss_beyond_what_the_rate_allows_is_counted(writer: Writer, new_run: NewRun, turn: Callable[..., int]):
+    run = new_run()
+    colt = search(writer, run, "colt", rate={"conv": 0.2}, segments=2, scope="kind")
+    turn(colt, 0, 1, ("conv", 1000, 800))
+    turn(colt, 0, 2, ("conv", 800, 480))
+    turn(colt, 1, 1, ("conv", 1000, 599))
+    turn(colt, 1, 2, ("conv", 599, 480))
+    (row,) = ask(writer, report.loss(run))
+    assert (row["least"], row["most"], row["rounds"], row["outside"]) == (0.2, 0.4, 4, 0)
+    turn(colt, 2, 1, ("conv", 1000, 801 + 1))
+    turn(colt, 2, 2, ("conv", 802, 400))
+    assert ask(writer, report.loss(run))[0]["outside"] == 2
+
+
+def test_kinds_that_share_a_threshold_are_judged_together(writer: Writer, new_run: NewRun, turn: Callable[..., int]):
+    run = new_run()
+    together = search(writer, run, "together", rate={"conv": 0.2, "linear": 0.2}, scope="global")
+    apart = search(writer, run, "apart", rate={"conv": 0.2, "linear": 0.1}, scope="global")
+    turn(together, 0, 1, ("conv", 100, 100), ("linear", 900, 700))
+    turn(apart, 0, 1, ("conv", 100, 80), ("linear", 900, 810))
+    rows = {(row["search"], row["kinds"]): row for row in ask(writer, report.loss(run))}
+    assert set(rows) == {("together", "conv+linear"), ("apart", "conv"), ("apart", "linear")}
+    assert [row["outside"] for row in rows.values()] == [0, 0, 0]
+
+
+def test_a_search_that_copies_is_compared_count_by_count(writer: Writer, new_run: NewRun, turn: Callable[..., int]):
+    run = new_run()
+    colt = search(writer, run, "colt", rate=0.2)
+    copy = search(writer, run, "copy", rate={"like": "colt"})
+    for number, copied in ((1, 700), (2, 500)):
+        turn(colt, 0, number, ("conv", 1000, 700))
+        turn(copy, 0, number, ("conv", 1000, copied))
+    assert ask(writer, report.copies(run)) == [{"search": "copy", "copied": "colt", "rounds": 2, "equal": 1}]
+
+
+@pytest.mark.parametrize("found", [[95, 90, 97], [80, 80], [99]])
+def test_controls_are_paired_by_seed_at_the_last_ticket_of_both(
+    writer: Writer, new_run: NewRun, turn: Callable[..., int], found: list[int]
+):
+    run = new_run()
+    imp = search(writer, run, "imp", rate=0.2)
+    own = writer.insert("arms", {"run": run, "name": "own", "settings": {"start": "ticket", "mask": "found"}})
+    control = writer.insert("arms", {"run": run, "name": "mixed", "settings": {"start": "ticket", "mask": "shuffled"}})
+    for seed, correct in enumerate(found):
+        for number, arms in ((1, {own: 100, control: 1}), (2, {own: correct, control: 80}), (3, {own: 5})):
+            round_id = turn(imp, seed, number, ("conv", 1000, 800))
+            ticket = {"round": round_id, "mask": "m", "start": "s", "start_step": 0, "created": "x"}
+            ticket_id = writer.insert("tickets", ticket)
+            for arm, hits in arms.items():
+                about = {"run": run, "key": f"{seed} {number} {arm}", "seed": seed, "about": {}, "state": "done"}
+                sizes = {"classes": 10, "train_images": 1, "epochs": 1, "steps": 1}
+                training = writer.insert("trainings", about | sizes)
+                row = {"arm": arm, "ticket": ticket_id, "seed": seed, "training": training, "split": "test"}
+                writer.insert("evaluations", {**row, "correct": hits, "count": 100, "loss": 1.0, "created": "x"})
+    (row,) = ask(writer, report.controls(run))
+    mean, half = mean_interval([(correct - 80) / 100 for correct in found])
+    assert (row["search"], row["arm"], row["seeds"]) == ("imp", "mixed", len(found))
+    assert row["difference"] == pytest.approx(mean)
+    assert row["half_width"] == (None if half is None else pytest.approx(half, abs=1e-12))
+
+
+def test_what_is_no_id_becomes_no_sql(path: Path):
+    with pytest.raises(StoreError, match="not the id of a run"):
+        report.accuracy("x' OR '1' = '1")

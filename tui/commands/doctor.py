@@ -1,0 +1,275 @@
+"""`tombola doctor`: what this machine can do, and what is wrong with it, each in one line with the way out."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from store.errors import StoreError
+from tui.commands.options import db, files, json_option, store_options
+from tui.commands.output import print_json
+from tui.plain import plain
+
+LEAST_ROOM = 1e9  # bytes; below this a long run may fill the disk
+NVML_SECONDS = 5.0  # a broken driver may never answer
+NEEDED = ("numpy", "pydantic", "safetensors", "click", "textual", "plotext", "sqlite-utils", "platformdirs", "psutil")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was looked at, how it is, and what is known. `wrong`: runs fail; `unwell`: something will be missed."""
+
+    what: str
+    state: Literal["well", "unwell", "wrong"]
+    words: str
+
+
+@click.command()
+@json_option
+@store_options
+def command(as_json: bool) -> int:
+    """Say what this machine can do, and what is wrong with it.
+
+    Looks at versions, the store and its file system, room on the disk, GPUs, and whether runs outlive a logout. The
+    exit code is 1 when something is wrong that makes runs fail.
+    """
+    found = []
+    for look in (_houses, _python, _packages, _machine, _devices, _store, _room, _logout, _terminal, _presets):
+        for finding in _looked(look):
+            found.append(finding)
+            if not as_json:
+                click.echo(_line(finding))
+    if as_json:
+        print_json([asdict(finding) for finding in found])
+    return 1 if any(finding.state == "wrong" for finding in found) else 0
+
+
+def _line(finding: Finding) -> str:
+    mark = {"well": "  ", "unwell": "! ", "wrong": "✗ "}[finding.state]
+    return f"{mark}{finding.what:11} {plain(finding.words)}"
+
+
+def _looked(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """What `look` finds; when it stumbles, that is a finding too."""
+    try:
+        yield from look()
+    except (OSError, ValueError, StoreError, sqlite3.Error) as error:
+        yield Finding(look.__name__.strip("_"), "wrong", " ".join(str(error).split()))
+
+
+def _houses() -> Iterator[Finding]:
+    from presets import __version__
+
+    # main() has checked that all four lie together, or we would not be here.
+    yield Finding("tombola", "well", f"{__version__}, presets, store, engine and tui in {Path(__file__).parents[2]}")
+
+
+def _python() -> Iterator[Finding]:
+    number = ".".join(map(str, sys.version_info[:3]))
+    yield Finding("python", "well" if sys.version_info >= (3, 11) else "wrong", f"{number}, {sys.executable}")
+
+
+def _packages() -> Iterator[Finding]:
+    torch = _version("torch")
+    if torch is None:
+        yield Finding("torch", "wrong", "not installed: nothing can be trained; pip install torch")
+    else:
+        numbers = tuple(map(int, re.findall(r"\d+", torch)[:2]))
+        old = numbers < (2, 8)
+        yield Finding("torch", "wrong" if old else "well", torch + (", 2.8 or newer is needed" if old else ""))
+    vision = _version("torchvision")
+    yield Finding("torchvision", "well", vision or "not installed, and not needed for digits (extra: vision)")
+    missing = [name for name in NEEDED if _version(name) is None]
+    rest = ", ".join(f"{name} {_version(name)}" for name in NEEDED if name not in missing)
+    yield Finding("packages", "wrong" if missing else "well", f"missing: {', '.join(missing)}" if missing else rest)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _machine() -> Iterator[Finding]:
+    import psutil
+
+    from tui.app.wording import plural, size
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    memory = psutil.virtual_memory()
+    words = f"{plural(cores, 'core')}, {size(memory.available)} of {size(memory.total)} memory free"
+    yield Finding("machine", "well" if memory.available > LEAST_ROOM else "unwell", words)
+
+
+def _devices() -> Iterator[Finding]:
+    """Cards as the driver knows them, whether an engine starts, and which device it takes: only torch can tell."""
+    from presets.loading import load
+    from tui import launch
+    from tui.app.wording import duration, plural
+
+    cards = _cards()
+    yield from cards or [Finding("gpu", "well", "none that the NVIDIA driver knows of")]
+    try:
+        plan: dict[str, Any] = launch.plan(load("digits-demo"))
+    except launch.LaunchError as error:
+        yield Finding("engine", "wrong", str(error))
+        return
+    workers = plural(plan["workers"], "worker")
+    words = f"starts; would train on {plan['device']} with {workers}, the demo in about {duration(plan['seconds'])}"
+    unused = plan["device"] == "cpu" and any(card.state == "well" for card in cards)
+    if unused:
+        words += "; torch sees no GPU: this build of it is for CPU, or for a newer driver (README, On a GPU machine)"
+    yield Finding("engine", "unwell" if unused else "well", words)
+
+
+def _cards() -> list[Finding]:
+    """NVIDIA cards, asked for in a thread that may be left behind."""
+    import threading
+
+    answer: list[list[Finding]] = []
+    thread = threading.Thread(target=lambda: answer.append(_asked_nvml()), daemon=True)
+    thread.start()
+    thread.join(NVML_SECONDS)
+    silent = Finding("gpu", "unwell", f"the NVIDIA driver did not answer within {NVML_SECONDS:.0f} s")
+    return answer[0] if answer else [silent]
+
+
+def _asked_nvml() -> list[Finding]:
+    import pynvml
+
+    from tui.app.wording import size
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:  # no driver
+        return []
+    driver = pynvml.nvmlSystemGetDriverVersion()
+    found = []
+    for index in range(pynvml.nvmlDeviceGetCount()):
+        card = pynvml.nvmlDeviceGetHandleByIndex(index)
+        name, uuid = pynvml.nvmlDeviceGetName(card), pynvml.nvmlDeviceGetUUID(card)
+        words = f"{name}, {uuid}, driver {driver}"
+        try:
+            memory = pynvml.nvmlDeviceGetMemoryInfo(card)
+            words += f", {size(memory.free)} of {size(memory.total)} free"
+        except pynvml.NVMLError:  # a card in slices keeps that to itself
+            pass
+        found.append(Finding("gpu", "well", words))
+    return found
+
+
+def _store() -> Iterator[Finding]:
+    from store.connection import connect_readonly, mount_type, shared_file_system
+    from store.migrations import STEPS
+
+    path = db()
+    yield Finding("sqlite", "well", f"{sqlite3.sqlite_version} (3.38 or newer is needed)")
+    if path.exists():
+        conn = connect_readonly(path)
+        try:
+            journal = conn.execute("PRAGMA journal_mode").fetchone()[0]
+            runs = conn.execute("SELECT count(*) FROM runs").fetchone()[0]
+            fault = conn.execute("PRAGMA quick_check(1)").fetchone()[0]
+        finally:
+            conn.close()
+        writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+        words = f"{path}, schema {len(STEPS)}, journal {journal}, {runs} runs"
+        if fault != "ok":
+            yield Finding("store", "wrong", f"{words}, DAMAGED: {fault}; restore a copy")
+        else:
+            yield Finding("store", "well" if writable else "wrong", words + ("" if writable else ", read-only"))
+    else:
+        yield Finding("store", "well", f"{path} will be made by the first run")
+    try:
+        mounts = Path("/proc/self/mounts").read_text(errors="replace")
+    except OSError:
+        return
+    kind = mount_type(mounts, path.resolve())
+    shared = shared_file_system(path)
+    words = f"{kind or 'of unknown type'}" + (
+        ": shared, so the store uses a rollback journal and is slower" if shared else ""
+    )
+    yield Finding("file system", "unwell" if shared else "well", words)
+
+
+def _room() -> Iterator[Finding]:
+    from tui.app.wording import size
+
+    for what, folder in (("store", db().parent), ("files", files())):
+        there = folder
+        while not there.exists():
+            there = there.parent
+        free = shutil.disk_usage(there).free
+        writable = os.access(there, os.W_OK)
+        words = f"{size(free)} free for {what} in {folder}" + ("" if writable else ", which cannot be written to")
+        yield Finding("disk", "wrong" if not writable else "well" if free > LEAST_ROOM else "unwell", words)
+
+
+def _logout() -> Iterator[Finding]:
+    """systemd can be told to end all of a person's processes at logout; lingering exempts them."""
+    if not Path("/run/systemd/system").exists():
+        yield Finding("logout", "well", "runs go on: nothing here ends processes at logout")
+        return
+    lingers = Path("/var/lib/systemd/linger", _user()).exists()
+    if _kills_at_logout() and not lingers:
+        words = "ENDS your runs (KillUserProcesses in logind.conf): loginctl enable-linger lets them go on"
+        yield Finding("logout", "unwell", words)
+    else:
+        yield Finding("logout", "well", "runs go on" + (", lingering is enabled" if lingers else ""))
+
+
+def _kills_at_logout() -> bool:
+    """The last word of logind's configuration files, which override one another in this order."""
+    places = [Path("/usr/lib/systemd/logind.conf"), Path("/etc/systemd/logind.conf"), Path("/run/systemd/logind.conf")]
+    dropped = {path.name: path for place in places for path in sorted(Path(f"{place}.d").glob("*.conf"))}
+    setting = "no"
+    for path in (*places, *(dropped[name] for name in sorted(dropped))):
+        try:
+            text = path.read_text(errors="replace")
+        except OSError:
+            continue
+        setting = [setting, *re.findall(r"(?mi)^\s*KillUserProcesses\s*=\s*(\S+)", text)][-1]
+    return setting.lower() in ("yes", "true", "1", "on")
+
+
+def _user() -> str:
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a number without a name
+        return str(os.getuid())
+
+
+def _terminal() -> Iterator[Finding]:
+    size = shutil.get_terminal_size()
+    encoding = (sys.stdout.encoding or "").lower()
+    small = size.columns < 80 or size.lines < 24
+    words = f"{size.columns}×{size.lines}, TERM={os.environ.get('TERM', '')}, {encoding}"
+    if small:
+        words += "; the app wants 80×24"
+    if "utf" not in encoding:
+        words += "; without UTF-8 plots need tombola plot --ascii"
+    yield Finding("terminal", "unwell" if small or "utf" not in encoding else "well", words)
+
+
+def _presets() -> Iterator[Finding]:
+    from presets.loading import listing, own_folder
+
+    found = listing()
+    own = [info for info in found if info.own]
+    yield Finding("presets", "well", f"{len(found) - len(own)} shipped, {len(own)} of your own in {own_folder()}")
+    for info in found:
+        if info.fault:
+            yield Finding("presets", "unwell", info.fault)

@@ -1,0 +1,101 @@
+"""`tombola plot`: accuracy of runs against sparsity, cost or round."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tui.commands.options import Refused, json_option, no_colour, reader, resolve, runs_argument, store_options
+from tui.commands.output import print_json, say
+
+if TYPE_CHECKING:
+    from store.reading import Reader
+    from tui.drawing import Series
+
+X_LABELS = {
+    "sparsity": "pruned % of the prunable weights",
+    "cost": "images trained on to find the ticket",
+    "round": "round",
+}
+
+
+@click.command()
+@runs_argument
+@click.option("--x", type=click.Choice(list(X_LABELS)), default="sparsity", show_default=True, help="Horizontal axis.")
+@click.option("--arm", "arms", multiple=True, help="Draw this arm instead of the found tickets; repeatable.")
+@click.option("--with-evaluation", is_flag=True, help="With --x cost: count the training of tickets, too.")
+@click.option("--width", type=click.IntRange(20, 1000), help="Columns; else those of the terminal.")
+@click.option("--height", type=click.IntRange(6, 1000), help="Rows; else those of the terminal.")
+@click.option("--ascii", "as_ascii", is_flag=True, help="Draw with plain characters only.")
+@json_option
+@store_options
+def command(
+    runs: tuple[str, ...],
+    x: str,
+    arms: tuple[str, ...],
+    with_evaluation: bool,
+    width: int | None,
+    height: int | None,
+    as_ascii: bool,
+    as_json: bool,
+) -> None:
+    """Plot test accuracy of runs against sparsity, cost or round.
+
+    Means over seeds with their 95 % intervals; the dense network is a line across. Each ticket stands at its own
+    sparsity, and the axis is logarithmic in what remains.
+    """
+    from tui.drawing import SPARSITY_TICKS, draw
+
+    if with_evaluation and x != "cost":
+        raise click.UsageError("--with-evaluation goes with --x cost")
+    store = reader()
+    names = list(dict.fromkeys(resolve(store, run) for run in runs))
+    series: list[Series] = []
+    for run in names:
+        series += _series(store, run, x, arms, with_evaluation, f"{run} " if len(names) > 1 else "", len(series))
+    if as_json:
+        return print_json([{"label": one.label, "x": one.xs, "y": one.ys, "half_width": one.errors} for one in series])
+    if not series:
+        return say("nothing was evaluated yet")
+    terminal = shutil.get_terminal_size()
+    text = draw(
+        series,
+        width or terminal.columns,
+        height or min(max(terminal.lines - 2, 12), 40),
+        x_label=X_LABELS[x],
+        y_label="accuracy on test, %",
+        y_limits=(None, 100.0),
+        x_ticks=SPARSITY_TICKS if x == "sparsity" else None,
+        colour=sys.stdout.isatty() and not no_colour(),
+        ascii=as_ascii,
+    )
+    click.echo(text)
+    return None
+
+
+def _series(
+    store: Reader, run: str, x: str, arms: tuple[str, ...], with_evaluation: bool, label: str, colour: int
+) -> list[Series]:
+    from dataclasses import replace
+
+    from store import report as queries
+    from tui.drawing import by_remaining
+    from tui.report import accuracy_series
+
+    rows = queries.answer(store, queries.accuracy(run))
+    known = sorted({row["arm"] for row in rows if row["search"] is not None})
+    if rows and (strange := [arm for arm in arms if arm not in known]):
+        raise Refused(f"{run} has no arm {strange[0]!r} with tickets (arms: {', '.join(known)})")
+    column = "images_with_evaluation" if with_evaluation else "images"
+    paid = {(row["search"], row["round"]): row[column] for row in queries.answer(store, queries.cost(run))}
+    places: dict[str, Callable[[dict[str, Any]], float]] = {
+        "sparsity": lambda row: by_remaining(row["sparsity"]),
+        "cost": lambda row: paid.get((row["search"], row["round"]), float("nan")),
+        "round": lambda row: row["round"],
+    }
+    found = accuracy_series(rows, places[x], arms, label)
+    return [replace(one, colour=colour + one.colour) for one in found]

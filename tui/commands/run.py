@@ -1,0 +1,137 @@
+"""`tombola run`: forecast, start, watch. The forecast comes first, so that what cannot run leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tui.commands.options import Failed, Refused, db, files, reader, resolve, store_options
+from tui.commands.output import say
+
+if TYPE_CHECKING:
+    from presets.schema import Experiment
+
+set_option = click.option(
+    "--set", "sets", metavar="KEY=VALUE", multiple=True, help="Change a setting, such as recipe.epochs=5; repeatable."
+)
+seed_option = click.option(
+    "--seed", "seeds", type=click.IntRange(0, 2**31 - 1), multiple=True, help="Run this seed only; repeatable."
+)
+device_option = click.option(
+    "--device", default="auto", show_default=True, help="Where to train: auto, cpu, cuda or cuda:N."
+)
+name_option = click.option("--name", help="What to call the run; its id begins with it.")
+
+
+@click.command()
+@click.argument("preset", required=False)
+@set_option
+@seed_option
+@device_option
+@click.option("--detach", is_flag=True, help="Do not watch: print the run's id alone and return.")
+@name_option
+@click.option("--like", metavar="RUN", help="Run the experiment of another run again, instead of a preset.")
+@store_options
+def command(
+    preset: str | None,
+    sets: tuple[str, ...],
+    seeds: tuple[int, ...],
+    device: str,
+    detach: bool,
+    name: str | None,
+    like: str | None,
+) -> int:
+    """Start an experiment and watch it.
+
+    PRESET is a name from `tombola presets`, or a TOML file. The run's id is printed; the run goes on when this
+    terminal closes. The first Ctrl-C asks it to stop, a second leaves it running.
+    """
+    if (preset is None) == (like is None):
+        raise click.UsageError(
+            "give a preset or --like RUN" if preset is None else "a preset and --like exclude each other"
+        )
+    experiment, label = _again(like, sets, seeds) if like else load_preset(preset or "", sets, seeds)
+    run = start(experiment, label, name, device)
+    click.echo(run)
+    if detach:
+        return 0
+    return watch(run)
+
+
+def start(experiment: Experiment, label: str, name: str | None, device: str) -> str:
+    """Forecast and start an experiment, saying what it will cost; gives the run's id."""
+    from tui import launch
+    from tui.app.wording import count, duration, plural, size
+
+    reader()  # what is wrong with the store is told before the engine is asked, which takes seconds
+    try:
+        plan = launch.plan(experiment, device)
+        room = _room(files())
+        if plan["disk_bytes"] > room:
+            raise Failed(f"the run needs {size(plan['disk_bytes'])} in {files()}, where {size(room)} are free")
+        images = plan["images"]
+        seeds = plural(len(experiment.seeds), "seed")
+        say(f"{experiment.title}: {plan['trainings']} trainings of {seeds} on {plan['device']}")
+        say(
+            f"about {duration(plan['seconds'])}, {count(images['total'])} images to train on"
+            f" ({count(images['search'])} to search, {count(images['evaluation'])} more to evaluate)"
+        )
+        return launch.start(db(), files(), experiment, label, name or Path(label).stem, device, plan)
+    except launch.LaunchError as error:
+        raise (Refused if error.refused else Failed)(str(error)) from None
+
+
+def watch(run: str) -> int:
+    """Watch a run that was just started; gives the exit code."""
+    from tui.following import Left, follow, form_for
+
+    try:
+        state, interrupted = follow(db(), files(), run, sys.stderr, form_for(sys.stderr), stops=True)
+    except Left:
+        say(f"{run} is left running: tombola watch {run}")
+        return 130
+    code = ended(run, state)
+    return 130 if interrupted else code
+
+
+def ended(run: str, state: Any) -> int:
+    """Say how a run ended and what can be done with it now; gives the exit code."""
+    message = f": {state.message}" if state.message else ""
+    if state.state == "finished":
+        say(f"{run} has finished: tombola show {run}")
+        return 0
+    say(f"{run} is {state.state}{message}; tombola log {run} says more, tombola resume {run} lets it go on")
+    return 1
+
+
+def load_preset(preset: str, sets: tuple[str, ...], seeds: tuple[int, ...]) -> tuple[Experiment, str]:
+    from presets.loading import PresetError, load
+
+    try:
+        return load(preset, sets, seeds or None), preset
+    except PresetError as error:
+        raise Refused(str(error)) from None
+
+
+def _again(like: str, sets: tuple[str, ...], seeds: tuple[int, ...]) -> tuple[Experiment, str]:
+    from presets.loading import PresetError, again
+
+    store = reader()
+    run = resolve(store, like)
+    row = store.rows("SELECT spec, preset FROM runs WHERE id = ?", (run,))[0]
+    try:
+        return again(json.loads(row["spec"]), f"run {run}", sets, seeds or None), row["preset"]
+    except PresetError as error:
+        raise Refused(str(error)) from None
+
+
+def _room(folder: Path) -> int:
+    """Bytes free where a folder is or will be."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

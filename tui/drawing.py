@@ -1,0 +1,387 @@
+"""Plots as text, drawn by plotext 6 without ever handing it a value that it cannot take.
+
+plotext aborts the process on NaN, on infinities and on points far outside its limits. So series are split where a
+value is not finite, lines are clipped to the window (Liang & Barsky), and plotext is given positions in 0..1 only;
+ticks, their labels and the legend are ours.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from tui.plain import plain
+
+Point = tuple[float, float]
+Limits = tuple[float, float]
+
+COLOURS = (33, 208, 36, 170, 178, 74, 203, 141)
+"""Colours of series, of the 256 that every terminal has: after Okabe & Ito, readable on black and on white."""
+
+_GLYPHS = "●▲■◆▼★○△"
+_ASCII_GLYPHS = "ox#*v@+%"
+_TO_ASCII = str.maketrans("│┤├└┘┌┐─┬┴┼┄", "||+++++-+++-")
+_GREY = 245
+_BACKGROUND = re.compile("\x1b\\[48;5;\\d+m")  # plotext's axes bring one; the terminal's own is meant
+_LEAST = (16, 5)
+"""Columns and rows below which a plot says nothing."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line of a plot. `errors` are half widths, None where there is none; `colour` counts through `COLOURS`.
+
+    A dashed series is a line to compare with: grey and without marks.
+    """
+
+    label: str
+    xs: Sequence[float]
+    ys: Sequence[float]
+    errors: Sequence[float | None] | None = None
+    colour: int = 0
+    dashed: bool = False
+
+
+def by_remaining(sparsity: float) -> float:
+    """Position of a sparsity on an axis that is logarithmic in what remains; NaN where nothing remains."""
+    return -math.log10(1.0 - sparsity) if sparsity < 1.0 else math.nan
+
+
+SPARSITY_TICKS = [
+    (by_remaining(at), f"{100 * at:g}") for at in (0.0, 0.2, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
+]
+"""Ticks, in percent, for positions made by `by_remaining`: a round of a constant rate is one step to the right."""
+
+
+def draw(
+    series: Sequence[Series],
+    width: int,
+    height: int,
+    *,
+    x_label: str = "",
+    y_label: str = "",
+    x_limits: tuple[float | None, float | None] | None = None,
+    y_limits: tuple[float | None, float | None] | None = None,
+    x_ticks: Sequence[tuple[float, str]] | None = None,
+    colour: bool = True,
+    ascii: bool = False,
+) -> str:
+    """A plot of exactly `height` lines and at most `width` columns, its legend at the foot.
+
+    A limit of None is that of the data. Values that are not finite are gaps. Colours are codes of the 256-colour
+    palette, with foregrounds only.
+    """
+    pen = _Pen(colour, ascii)
+    points = [[p for piece in _pieces(s.xs, s.ys) for p in piece] for s in series]
+    if width < _LEAST[0] or height < _LEAST[1] or not any(points):
+        text = "nothing to draw yet" if not any(points) else "too small"
+        return "\n".join(_centred(pen.grey(text[:width]), min(len(text), width), width, height))
+    x_low, x_high = _limits((p[0] for some in points for p in some), x_limits, margin=0.0)
+    y_low, y_high = _limits(_reach(series), y_limits, margin=0.06)
+    foot = _foot(series, width, x_label, pen)[: height - 4]
+    head = [pen.grey(plain(y_label)[:width])] if y_label else []
+    rows = height - len(foot) - len(head)
+    x_marks = ticks(x_low, x_high, max(2, width // 8)) if x_ticks is None else x_ticks
+    y_marks = ticks(y_low, y_high, max(3, rows // 2))
+    # Twice the columns is what a braille cell can tell apart; more points would only cost time.
+    across = [_placed(s, (x_low, x_high), (y_low, y_high), 2 * width) for s in series]
+    x_places = _apart(_tick_places(x_marks, x_low, x_high), width)
+    y_places = _tick_places(y_marks, y_low, y_high)
+    canvas = _plotext(across, width, rows, x_places, y_places, pen)
+    return "\n".join([*head, *canvas, *foot])
+
+
+class _Pen:
+    """How text is coloured and which characters may be used."""
+
+    def __init__(self, colour: bool, ascii: bool) -> None:
+        self.colour, self.ascii = colour, ascii
+
+    def paint(self, text: str, code: int) -> str:
+        return f"\x1b[38;5;{code}m{text}\x1b[0m" if self.colour and text else text
+
+    def grey(self, text: str) -> str:
+        return self.paint(text, _GREY)
+
+    def glyph(self, series: Series) -> str:
+        if series.dashed:
+            return "-" if self.ascii else "┄"
+        glyphs = _ASCII_GLYPHS if self.ascii else _GLYPHS
+        return glyphs[series.colour % len(glyphs)]
+
+    def code(self, series: Series) -> int:
+        return _GREY if series.dashed else COLOURS[series.colour % len(COLOURS)]
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A series in window coordinates, 0..1 both ways: lines, marks, and intervals as (x, low, high)."""
+
+    series: Series
+    lines: list[list[Point]]
+    marks: list[Point]
+    bars: list[tuple[float, float, float]]
+
+
+def _pieces(xs: Sequence[float], ys: Sequence[float]) -> Iterator[list[Point]]:
+    """Stretches of finite points; a value that is not a finite number ends one."""
+    piece: list[Point] = []
+    for a, b in zip(xs, ys, strict=False):
+        if a is not None and b is not None and math.isfinite(a) and math.isfinite(b):
+            piece.append((float(a), float(b)))
+        elif piece:
+            yield piece
+            piece = []
+    if piece:
+        yield piece
+
+
+def _intervals(series: Series) -> Iterator[tuple[Point, float]]:
+    for a, b, error in zip(series.xs, series.ys, series.errors or (), strict=False):
+        if error is not None and math.isfinite(error) and error > 0 and math.isfinite(a) and math.isfinite(b):
+            yield (a, b), error
+
+
+def _reach(series: Sequence[Series]) -> list[float]:
+    """What the vertical axis must hold: every ordinate, and intervals as far as they leave the ordinates in sight.
+
+    Two seeds give intervals of 13 standard errors: those end at the edge. A median interval is seen whole.
+    """
+    values = [b for one in series for piece in _pieces(one.xs, one.ys) for _, b in piece]
+    low, high = _range(values)
+    bars = [(b, error) for one in series for (_, b), error in _intervals(one)]
+    room = max(high / 2 - low / 2, sorted(error for _, error in bars)[len(bars) // 2] if bars else 0.0)
+    ends = [end for b, error in bars for end in (b - error, b + error) if math.isfinite(end)]
+    if math.isfinite(room):
+        ends = [min(max(end, low - room), high + room) for end in ends]
+    return values + [end for end in ends if math.isfinite(end)]
+
+
+def _limits(values: Iterable[float], asked: tuple[float | None, float | None] | None, margin: float) -> Limits:
+    """A window with a width: as asked where that is finite, else around the data."""
+    low, high = _range(values)
+    room = margin * (high / 2 - low / 2) * 2
+    if math.isfinite(room):
+        low, high = low - room, high + room
+    wanted_low, wanted_high = asked or (None, None)
+    low = wanted_low if wanted_low is not None and math.isfinite(wanted_low) else low
+    high = wanted_high if wanted_high is not None and math.isfinite(wanted_high) else high
+    low, high = (max(min(bound, 8e307), -8e307) for bound in (low, high))  # so that no difference overflows
+    if not high - low > 1e-9 * max(abs(low), abs(high), 1e-290):  # a point, or limits the wrong way round
+        pad = max(abs(low) * 0.05, 0.5) if abs(low) < 1e300 else abs(low) * 0.05
+        low, high = low - pad, low + pad
+    return low, high
+
+
+def _range(values: Iterable[float]) -> Limits:
+    low, high = math.inf, -math.inf
+    for value in values:
+        low, high = min(low, value), max(high, value)
+    return (low, high) if low <= high else (0.0, 1.0)
+
+
+def _position(value: float, limits: Limits) -> float:
+    """Where a value lies in the window: 0 at its low end, 1 at its high end, never beyond ±10⁹."""
+    low, high = limits
+    return max(-1e9, min(1e9, (value / 2 - low / 2) / (high / 2 - low / 2)))
+
+
+def _placed(series: Series, x: Limits, y: Limits, columns: int) -> _Placed:
+    lines: list[list[Point]] = []
+    marks: list[Point] = []
+    for piece in _pieces(series.xs, series.ys):
+        place = [(_position(a, x), _position(b, y)) for a, b in piece]
+        lines += clip(thin(place, columns))
+        marks += place
+    seen = [p for p in marks if 0 <= p[0] <= 1 and 0 <= p[1] <= 1]
+    bars = []
+    for (a, b), error in _intervals(series):
+        across, low, high = _position(a, x), _position(b - error, y), _position(b + error, y)
+        if 0 <= across <= 1 and high > 0 and low < 1:
+            bars.append((across, max(low, 0.0), min(high, 1.0)))
+    return _Placed(series, lines, _some(seen, columns // 4, series.colour), bars)
+
+
+def _some(marks: list[Point], most: int, shift: int) -> list[Point]:
+    """Every mark while there are no more than `most`; else a quarter of that, and other ones for each series."""
+    if len(marks) <= most:
+        return marks
+    few = max(most // 4, 1)
+    stride = len(marks) / few
+    return [marks[min(int((i + (0.3 + 0.23 * shift) % 1) * stride), len(marks) - 1)] for i in range(few)]
+
+
+def thin(points: list[Point], columns: int) -> list[Point]:
+    """At most about four points for each of `columns` columns of the window: first, lowest, highest, last."""
+    if len(points) <= 2 * columns:
+        return points
+    kept: list[Point] = []
+    column: list[Point] = []
+    at = None
+    for point in points:
+        here = int(point[0] * columns)
+        if here != at and column:
+            kept += _ends(column)
+            column = []
+        at = here
+        column.append(point)
+    return kept + _ends(column)
+
+
+def _ends(column: list[Point]) -> list[Point]:
+    order = {0, len(column) - 1}
+    order |= {min(range(len(column)), key=lambda i: column[i][1]), max(range(len(column)), key=lambda i: column[i][1])}
+    return [column[i] for i in sorted(order)]
+
+
+def clip(points: Sequence[Point]) -> list[list[Point]]:
+    """The parts of a polyline that lie in the unit square (Liang & Barsky, 1984), as connected stretches."""
+    stretches: list[list[Point]] = []
+    for a, b in pairwise(points):
+        inside = _segment(a, b)
+        if inside is None:
+            continue
+        start, end = inside
+        if stretches and stretches[-1][-1] == start:
+            stretches[-1].append(end)
+        else:
+            stretches.append([start, end])
+    return stretches
+
+
+def _segment(a: Point, b: Point) -> tuple[Point, Point] | None:
+    enter, leave = 0.0, 1.0
+    dx, dy = b[0] - a[0], b[1] - a[1]
+    for towards, room in ((-dx, a[0]), (dx, 1 - a[0]), (-dy, a[1]), (dy, 1 - a[1])):
+        if towards == 0:
+            if room < 0:
+                return None
+            continue
+        at = room / towards
+        if towards < 0:
+            enter = max(enter, at)
+        else:
+            leave = min(leave, at)
+        if enter > leave:
+            return None
+    # An end inside is kept bit for bit, so that the next segment joins it; rounding must not leave the window.
+    start = a if enter == 0 else (a[0] + enter * dx, a[1] + enter * dy)
+    end = b if leave == 1 else (a[0] + leave * dx, a[1] + leave * dy)
+    return (_unit(start[0]), _unit(start[1])), (_unit(end[0]), _unit(end[1]))
+
+
+def _unit(value: float) -> float:
+    return min(max(value, 0.0), 1.0)
+
+
+def ticks(low: float, high: float, most: int, least: float = 0.0) -> list[tuple[float, str]]:
+    """Round numbers in the window, about `most`: multiples of 1, 2 or 5 times a power of ten, `least` or more apart."""
+    raw = max((high / 2 - low / 2) / max(most - 1, 1) * 2, least)
+    power = 10.0 ** math.floor(math.log10(raw)) if raw > 1e-300 else raw
+    step = next((factor * power for factor in (1.0, 2.0, 5.0) if factor * power >= raw * (1 - 1e-9)), 10.0 * power)
+    first = math.ceil(low / step - 1e-9)
+    values = [(first + i) * step for i in range(most + 1)]
+    return [(value, _number(value, step)) for value in values if value <= high + 1e-9 * step]
+
+
+def _number(value: float, step: float) -> str:
+    size = max(abs(value), step)
+    if not 1e-4 <= step <= 1e15 or size > 1e15:
+        return f"{value:.3g}"
+    for unit, suffix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if size >= unit * (10 if unit == 1e3 else 1):
+            return f"{value / unit:g}{suffix}" if abs(value) >= 1e-9 * step else "0"
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+    return f"{value:.{decimals}f}" if abs(value) >= 1e-9 * step else f"{0:.{decimals}f}"
+
+
+def _tick_places(ticks: Sequence[tuple[float, str]], low: float, high: float) -> list[tuple[float, str]]:
+    places = [(_position(value, (low, high)), label) for value, label in ticks]
+    return [(place, label) for place, label in places if -1e-9 <= place <= 1 + 1e-9]
+
+
+def _apart(places: list[tuple[float, str]], width: int) -> list[tuple[float, str]]:
+    """Ticks whose labels, centred, leave a blank between them."""
+    kept: list[tuple[float, str]] = []
+    for place, label in places:
+        if not kept or (place - kept[-1][0]) * width >= (len(label) + len(kept[-1][1])) / 2 + 2:
+            kept.append((place, label))
+    return kept
+
+
+def _plotext(
+    across: list[_Placed],
+    width: int,
+    height: int,
+    x_ticks: list[tuple[float, str]],
+    y_ticks: list[tuple[float, str]],
+    pen: _Pen,
+) -> list[str]:
+    import plotext  # 60 ms; commands and the app's first paint do without
+
+    plotext.terminal.limit(False, False)  # sizes are ours to choose, not the terminal's
+    figure = type(plotext.figure)(plotext.terminal)  # a new one each time: clear() keeps the theme
+    figure.theme("colorless").plot_size(width, height).legend(False)
+    figure.axes(False, axis="x", side="upper").axes(False, axis="y", side="right")
+    for name, ticks in (("x", x_ticks), ("y", y_ticks)):
+        ruler = figure.ruler(name, 0)
+        ruler.lim(0.0, 1.0)
+        ruler.ticks([_unit(place) for place, _ in ticks], [label for _, label in ticks])
+        if pen.colour:
+            ruler.pixel(_GREY)
+    if pen.colour:
+        figure.axes(True, pixel=_GREY, axis="x", side="lower").axes(True, pixel=_GREY, axis="y", side="left")
+
+    def marker(symbol: str, series: Series) -> Any:
+        return plotext.marker(symbol, pixel=pen.code(series)) if pen.colour else plotext.marker(symbol)
+
+    for one in across:
+        mark = marker("|" if pen.ascii else "│", one.series)
+        for at, low, high in one.bars:
+            figure.draw(figure.signal([at, at], [low, high], marker=mark).lines(True))
+    for one in across:
+        mark = marker(pen.glyph(one.series) if one.series.dashed else "." if pen.ascii else "braille", one.series)
+        for line in one.lines:
+            figure.draw(figure.signal([p[0] for p in line], [p[1] for p in line], marker=mark).lines(True))
+    for one in across:
+        if one.marks and not one.series.dashed:
+            xs, ys = zip(*one.marks, strict=True)
+            figure.draw(figure.signal(list(xs), list(ys), marker=marker(pen.glyph(one.series), one.series)))
+    text = _BACKGROUND.sub("", figure.build().string(colorless=not pen.colour))
+    rows = text.rstrip("\n").split("\n")
+    return [row.translate(_TO_ASCII) for row in rows] if pen.ascii else rows
+
+
+def _foot(series: Sequence[Series], width: int, x_label: str, pen: _Pen) -> list[str]:
+    """The legend, wrapped, with the label of the horizontal axis at the right end of its last line."""
+    lines: list[tuple[str, int]] = []
+    text, used = "", 0
+    for one in series:
+        if not one.label:
+            continue
+        label = plain(one.label, max(width - 4, 1))
+        size = 2 + len(label)
+        if used and used + 2 + size > width:
+            lines.append((text, used))
+            text, used = "", 0
+        text += ("  " if used else "") + pen.paint(pen.glyph(one), pen.code(one)) + " " + label
+        used += size + (2 if used > 0 else 0)
+    lines.append((text, used))
+    label = plain(x_label, width)
+    if label:
+        last, used = lines[-1]
+        if used and used + 2 + len(label) > width:
+            lines.append(("", 0))
+            last, used = "", 0
+        lines[-1] = (last + " " * (width - used - len(label)) + pen.grey(label), width)
+    return [line for line, used in lines if used]
+
+
+def _centred(text: str, size: int, width: int, height: int) -> list[str]:
+    rows = [""] * max(height, 1)
+    rows[len(rows) // 2 - (len(rows) > 1 and len(rows) % 2 == 0)] = " " * ((width - size) // 2) + text
+    return rows

@@ -1,0 +1,172 @@
+"""Starting engines: forecasts, new runs, and runs that go on. Only here does this house touch the engine's process.
+
+An engine gets a session of its own, so that a closed terminal does not end it, and its output goes to a file.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from store.connection import connect, transaction
+from store.editing import create_run, set_state
+from store.errors import StoreError
+from store.files import run_folder
+from store.liveness import state_of
+
+if TYPE_CHECKING:
+    from presets.schema import Experiment
+
+ENGINE = (sys.executable, "-P", "-m", "engine")
+"""-P: a folder named engine or store in the working directory is not ours."""
+
+RESUMABLE = ("paused", "stopped", "failed", "lost")
+
+_engines: dict[str, subprocess.Popen[bytes]] = {}
+
+
+class LaunchError(Exception):
+    """One line: why an experiment cannot be forecast or started. `refused`: what was asked cannot be, ever."""
+
+    def __init__(self, words: str, refused: bool = False) -> None:
+        super().__init__(words)
+        self.refused = refused
+
+
+def plan(experiment: Experiment, device: str = "auto") -> dict[str, Any]:
+    """What the experiment will cost on a device ("auto", "cpu", "cuda", "cuda:1"): the engine's forecast.
+
+    Raises:
+        LaunchError: it cannot run here, or the engine does not start.
+    """
+    command = [*ENGINE, "plan", "-", "--json", "--device", device]
+    try:
+        done = subprocess.run(command, input=experiment.model_dump_json(), capture_output=True, text=True)
+    except OSError as error:
+        raise LaunchError(f"the engine does not start: {error.strerror}") from error
+    if done.returncode == 0:
+        return json.loads(done.stdout)
+    if done.returncode == 2:
+        raise LaunchError(_last_line(done.stderr), refused=True)
+    raise LaunchError(f"the engine's forecast failed: {_last_line(done.stderr)}")
+
+
+def start(
+    db: Path, files: Path, experiment: Experiment, preset: str, name: str, device: str, plan: dict[str, Any]
+) -> str:
+    """Write a new run into the store and start its engine; gives back the run's id.
+
+    Raises:
+        StoreError, LaunchError: nothing has been started; a run that was written reads failed.
+    """
+    conn = connect(db)
+    try:
+        run = create_run(
+            conn,
+            name=name,
+            preset=preset,
+            spec=experiment.model_dump(mode="json"),
+            device=device,
+            files=str(files),
+            images_planned=plan["images"]["total"],
+        )
+    finally:
+        conn.close()
+    _spawn(db, files, run)
+    return run
+
+
+def resume(db: Path, files: Path, run: str) -> None:
+    """Start an engine for a run that was paused, stopped, failed or lost; it goes on where the last one ended.
+
+    Its files are looked for where they were put; only if that folder is gone, in `files`.
+
+    Raises:
+        StoreError, LaunchError: it runs already, has finished, or does not start.
+    """
+    conn = connect(db)
+    try:
+        with transaction(conn):  # of two that resume at once, the second sees a running run
+            row = conn.execute("SELECT * FROM runs WHERE id = ?", (run,)).fetchone()
+            if row is None:
+                raise StoreError(f"no run has the id {run!r}")
+            attempt = conn.execute("SELECT * FROM attempts WHERE run = ? ORDER BY id DESC LIMIT 1", (run,)).fetchone()
+            state = state_of(dict(row), dict(attempt) if attempt else None)
+            if state not in RESUMABLE:
+                raise LaunchError(f"{run} is {state}: there is nothing to resume")
+            set_state(conn, run, "running")
+    finally:
+        conn.close()
+    own = Path(row["files"])
+    _spawn(db, own if own.is_dir() else files, run)
+
+
+def ours(run: str) -> bool:
+    """Whether this process started an engine for `run`."""
+    return run in _engines
+
+
+def gone(run: str) -> bool:
+    """Whether an engine that this process started for `run` has ended."""
+    return run in _engines and _engines[run].poll() is not None
+
+
+def engine_log(files: Path, run: str) -> Path:
+    """Where the engine of a run prints to: nothing, unless something broke."""
+    return run_folder(files, run) / "engine.log"
+
+
+def _spawn(db: Path, files: Path, run: str) -> None:
+    log = engine_log(files, run)
+    command = [*ENGINE, "run", run, "--db", str(db), "--files", str(files)]
+    try:
+        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            _engines[run] = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=log.parent,
+                umask=0o077,
+                start_new_session=True,
+            )
+    except OSError as error:
+        words = f"the engine does not start: {error.strerror}: {error.filename}"
+        conn = connect(db)
+        try:
+            set_state(conn, run, "failed", words)
+        finally:
+            conn.close()
+        raise LaunchError(f"{run}: {words}") from error
+
+
+def bury(db: Path, files: Path, run: str) -> None:
+    """Write down that an engine of ours ended before it took up its run, so that nobody waits for it.
+
+    One that ended later has left a row of `attempts`, by which everyone sees that it is gone.
+    """
+    conn = connect(db)
+    try:
+        with transaction(conn):
+            taken_up = "SELECT 1 FROM attempts WHERE run = runs.id AND started >= runs.started"
+            waiting = f"SELECT 1 FROM runs WHERE id = ? AND state = 'running' AND NOT EXISTS ({taken_up})"
+            if conn.execute(waiting, (run,)).fetchone():
+                set_state(conn, run, "failed", f"the engine ended early: {_last_line_of(engine_log(files, run))}")
+    finally:
+        conn.close()
+
+
+def _last_line_of(path: Path) -> str:
+    try:
+        return _last_line(path.read_text(errors="replace")[-4000:])
+    except OSError:
+        return "it left no words"
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1].strip() if lines else "it left no words"

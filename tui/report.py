@@ -1,0 +1,259 @@
+"""The results of a run in words, tables and one plot; beside each block the SQL that gives its figures.
+
+Nothing is rounded away or made up in between: every ticket stands at its own sparsity, every mean with its interval and
+the number of its seeds, and a control that changed nothing is said to have changed nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from store import report as queries
+from store.reading import Reader, Rows
+from tui.app.wording import DASH, count, duration, moment, percent, plural
+from tui.commands.output import table
+from tui.drawing import SPARSITY_TICKS, Series, by_remaining, draw
+
+PLOT_ROWS = 22
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of the report: what it shows, its lines, and the query that gives its figures."""
+
+    title: str
+    lines: list[str]
+    sql: str = ""
+
+
+def report(reader: Reader, run: str, columns: int = 80, colour: bool = False) -> list[Block]:
+    """Everything there is to say of a run so far, in the order a person asks. Parts without figures are left out."""
+    answers = {
+        query.__name__: (query(run), queries.answer(reader, query(run)))
+        for query in (
+            *(queries.accuracy, queries.cost, queries.cost_to_sparsity, queries.overlap, queries.loss),
+            *(queries.copies, queries.controls, queries.checks),
+        )
+    }
+    accuracy, cost = answers["accuracy"][1], answers["cost"][1]
+    blocks = [
+        _block("Accuracy", answers["accuracy"], lambda rows: _accuracy(rows, cost)),
+        _block("", answers["cost"], lambda rows: ["images: of the search so far; +tickets: with training its tickets"]),
+        _block("Accuracy against sparsity", ("", accuracy), lambda rows: plot(rows, columns, colour).split("\n")),
+        _block("What a sparsity cost", answers["cost_to_sparsity"], _reached),
+        _block("Overlap of members", answers["overlap"], _overlap),
+        _block("Loss a round", answers["loss"], _loss),
+        _block("", answers["copies"], _copies),
+        _block("Found masks against random ones", answers["controls"], lambda rows: _controls(rows, accuracy)),
+        _block("Questions", answers["checks"], _checks),
+    ]
+    return [block for block in blocks if block is not None]
+
+
+def heading(row: dict[str, Any], seconds: float | None) -> list[str]:
+    """What a run is and how it stands; `row` as `Reader.run` gives it."""
+    seeds = ", ".join(map(str, row["spec"]["seeds"]))
+    facts = [row["id"], row["state"], f"seeds {seeds}", row["device"], f"{count(row['images_done'])} images"]
+    facts += [duration(seconds)] if seconds else []
+    lines = [row["title"], " · ".join(facts), f"started {moment(row['created'], '%Y-%m-%d %H:%M')}"]
+    lines[-1] += f" from {row['preset']}" + (f", {row['paper']}" if row["paper"] else "")
+    for label, text in (("name", row["name"]), ("expected", row["expect"]), ("why", row["message"])):
+        if text and text != row["preset"]:
+            lines.append(f"{label}: {text}")
+    lines += [f"note: {line}" for line in row["note"].splitlines()]
+    if row["state"] == "running":
+        share = percent(min(1.0, row["images_done"] / row["images_planned"]) if row["images_planned"] else 0.0, 0)
+        lines.append(f"{share} done, {duration(row['seconds_left'])} left: {row['doing']}")
+    return lines
+
+
+def plot(rows: Rows, columns: int, colour: bool, height: int = PLOT_ROWS) -> str:
+    """Test accuracy of each search's own tickets against sparsity, what remains on a log scale; dense as a line."""
+    series = accuracy_series(rows, x=lambda row: by_remaining(row["sparsity"]))
+    return draw(
+        series,
+        columns,
+        height,
+        x_label="pruned % of the prunable weights",
+        y_label="accuracy on test, %",
+        y_limits=(None, 100.0),
+        x_ticks=SPARSITY_TICKS,
+        colour=colour,
+    )
+
+
+def accuracy_series(
+    rows: Rows, x: Callable[[dict[str, Any]], float], arms: Iterable[str] = (), label: str = ""
+) -> list[Series]:
+    """Series of a plot from rows of the accuracy query: one a search and arm, and dense arms as lines across.
+
+    Without `arms` those are drawn that train a ticket as it was found: the ones with most tickets of their search.
+    """
+    tickets = [row for row in rows if row["search"] is not None]
+    chosen = set(arms) or {_own_arm(tickets)}
+    series: list[Series] = []
+    keys = dict.fromkeys((row["search"], row["arm"]) for row in tickets if row["arm"] in chosen)
+    for colour, (search, arm) in enumerate(keys):
+        points = [row for row in tickets if (row["search"], row["arm"]) == (search, arm)]
+        name = f"{label}{search}" if len(chosen) == 1 else f"{label}{search} {arm}"
+        series.append(
+            Series(
+                name,
+                [x(row) for row in points],
+                [100 * row["accuracy"] for row in points],
+                [None if row["half_width"] is None else 100 * row["half_width"] for row in points],
+                colour,
+            )
+        )
+    reach = [value for one in series for value in one.xs]
+    for row in rows:
+        if row["search"] is None and reach:
+            level = 100 * row["accuracy"]
+            ends = [min(0.0, *reach), max(reach)] if len(reach) > 1 else [0.0, reach[0]]
+            series.append(Series(f"{label}{row['arm']}", ends, [level, level], colour=len(keys), dashed=True))
+    return series
+
+
+def _own_arm(tickets: Rows) -> str:
+    counted: dict[str, int] = {}
+    for row in tickets:
+        counted[row["arm"]] = counted.get(row["arm"], 0) + 1
+    return max(counted, key=lambda arm: counted[arm], default="")
+
+
+def _block(title: str, answered: tuple[str, Rows], lines: Callable[[Rows], list[str]]) -> Block | None:
+    sql, rows = answered
+    return Block(title, lines(rows), sql) if rows else None
+
+
+# Blocks
+
+
+def _accuracy(rows: Rows, cost: Rows) -> list[str]:
+    worth = {row["count"]: 100 / row["count"] for row in rows}
+    images = " or ".join(f"one image of {number} is worth {points:.2f}" for number, points in worth.items())
+    lines = [f"on test, in %: mean ± half of the 95 % interval (seeds); {images}"]
+    dense = [row for row in rows if row["search"] is None]
+    lines += [f"{row['arm']}  {_mean(row)}" for row in dense]
+    paid = {(row["search"], row["round"]): row for row in cost}
+    tickets = [row for row in rows if row["search"] is not None]
+    for search, group in itertools.groupby(tickets, key=lambda row: row["search"]):
+        found = list(group)
+        arms = list(dict.fromkeys(row["arm"] for row in found))
+        arms.sort(key=lambda arm: -sum(row["arm"] == arm for row in found))
+        by_round: dict[int, dict[str, dict[str, Any]]] = {}
+        for row in found:
+            by_round.setdefault(row["round"], {})[row["arm"]] = row
+        body = []
+        for number, cells in by_round.items():
+            images_paid = paid.get((search, number), {})
+            body.append(
+                [
+                    number,
+                    percent(images_paid.get("sparsity", next(iter(cells.values()))["sparsity"])),
+                    *(_mean(cells[arm]) if arm in cells else DASH for arm in arms),
+                    count(images_paid["images"]) if images_paid else DASH,
+                    count(images_paid["images_with_evaluation"]) if images_paid else DASH,
+                ]
+            )
+        head = ("round", "pruned", *arms, "images", "+tickets")
+        lines += ["", search, *table(head, body, right=range(len(head)))]
+    return lines
+
+
+def _mean(row: dict[str, Any]) -> str:
+    """Mean and half width of an accuracy, in percent, and over how many seeds."""
+    half = "" if row["half_width"] is None else f" ± {100 * row['half_width']:.1f}"
+    return f"{100 * row['accuracy']:.1f}{half} ({row['seeds']})"
+
+
+def _reached(rows: Rows) -> list[str]:
+    body = [
+        (
+            f"{100 * row['level']:g} %",
+            row["search"],
+            f"{row['round']:.1f}",
+            count(row["images"]),
+            count(row["images_with_evaluation"]),
+            row["seeds"],
+        )
+        for row in rows
+    ]
+    head = ("sparsity", "search", "rounds", "images", "+tickets", "seeds")
+    return [
+        "means over the seeds that reached it, at the first round that did",
+        *table(head, body, right=(0, 2, 3, 4, 5)),
+    ]
+
+
+def _overlap(rows: Rows) -> list[str]:
+    by_round: dict[tuple[str, int], dict[str, dict[str, Any]]] = {}
+    for row in rows:
+        by_round.setdefault((row["search"], row["round"]), {})[row["sets"]] = row
+    body = []
+    for (search, number), sets in by_round.items():
+        cells: list[object] = [search, number]
+        for name in ("removed", "kept"):
+            both = sets.get(name, {"iou": None, "chance": None})
+            cells += [DASH if both[key] is None else f"{both[key]:.3f}" for key in ("iou", "chance")]
+        body.append([*cells, sets[next(iter(sets))]["seeds"]])
+    head = ("search", "round", "removed", "by chance", "kept", "by chance", "seeds")
+    return [
+        "intersection over union of what members removed and kept, mean over seeds; chance given each layer's counts",
+        *table(head, body, right=range(1, 7)),
+    ]
+
+
+def _loss(rows: Rows) -> list[str]:
+    lines = []
+    for row in rows:
+        words = (
+            f"{row['search']} {row['kinds']}: {percent(row['lowest'])} to {percent(row['highest'])} of what was left,"
+            f" mean {percent(row['mean'])}, over {plural(row['rounds'], 'round')}"
+        )
+        if row["least"] is not None:
+            low, high = f"{100 * row['least']:g}", f"{100 * row['most']:g}"
+            allowed = f"the rate allows {low} %" if low == high else f"the rate allows {low} to {high} %"
+            outside = "none outside" if not row["outside"] else f"{row['outside']} OUTSIDE"
+            words += f"; {allowed}, {outside}"
+        lines.append(words)
+    return lines
+
+
+def _copies(rows: Rows) -> list[str]:
+    return [
+        f"{row['search']} removed as many weights as {row['copied']}, one for one, in {row['equal']} of"
+        f" {row['rounds']} rounds and kinds"
+        for row in rows
+    ]
+
+
+def _controls(rows: Rows, accuracy: Rows) -> list[str]:
+    worth = 100 / max(row["count"] for row in accuracy)
+    lines = ["accuracy of the found mask less that of the control, at the last ticket of both, paired by seed"]
+    for row in rows:
+        points, half = 100 * row["difference"], row["half_width"]
+        interval = "" if half is None else f" ± {100 * half:.1f}"
+        if half is None:
+            verdict = "one seed gives no interval, so no verdict"
+        elif points - 100 * half > 0:
+            verdict = f"the {row['arm']} mask is visibly worse"
+        else:
+            verdict = f"the {row['arm']} mask is NOT visibly worse: the interval holds 0 or less"
+        lines.append(
+            f"{row['search']} at {percent(row['sparsity'])}: {points:+.1f}{interval} points"
+            f" ({plural(row['seeds'], 'seed')}, {abs(points) / worth:.0f} images): {verdict}"
+        )
+    return lines
+
+
+def _checks(rows: Rows) -> list[str]:
+    lines = []
+    for name, group in itertools.groupby(rows, key=lambda row: row["name"]):
+        answers = list(group)
+        lines.append(f"{name}: {answers[0]['question']}" if answers[0]["question"] else name)
+        lines += [f"  {row['verdict']}: {row['sentence']}" for row in answers]
+    return lines
