@@ -29,7 +29,7 @@ class DeviceError(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """An execution plan; figures are equal to the bit for equal plans and versions."""
+    """An execution plan; on CPU figures are equal to the bit for equal plans, processors and versions."""
 
     device: str
     workers: int
@@ -49,7 +49,7 @@ def resolve(device: str) -> str:
     """
     cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
     there = ["cpu", *(f"cuda:{n}" for n in range(cards))]
-    name = {"auto": there[-1] if cards == 1 else there[min(1, cards)], "cuda": "cuda:0"}.get(device, device)
+    name = {"auto": there[min(1, cards)], "cuda": "cuda:0"}.get(device, device)
     if name not in there:
         raise DeviceError(f"device {device!r} is not there (devices: auto, {', '.join(there)})")
     return name
@@ -62,8 +62,15 @@ def choose(experiment: Experiment, data: Dataset, device: str) -> Plan:
         return Plan(device, 1, 1)
     work = macs(build(experiment.network, data.shape, data.classes), data.shape) * experiment.recipe.batch
     if work < TINY_MACS:
-        return Plan(device, cores, 1)
+        return Plan(device, min(cores, most_at_once(experiment)), 1)
     return Plan(device, 1, cores)
+
+
+def most_at_once(experiment: Experiment) -> int:
+    """Trainings that can ever be under way together: more workers would only wait."""
+    members = sum(getattr(settings, "segments", 1) for settings in experiment.searches.values())
+    arms = sum(max(1, len(experiment.tickets_of(arm))) for arm in experiment.arms.values())
+    return len(experiment.seeds) * (members + arms)
 
 
 def macs(module: nn.Module, shape: tuple[int, int, int]) -> int:

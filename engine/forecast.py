@@ -1,6 +1,6 @@
 """What an experiment will cost, before it starts and as it goes: rounds, trainings, images.
 
-Counts of IMP are exact, since pruning is. COLT's loss a round is known only between r (members agree) and
+Rounds of IMP are exact, since its counts are. COLT's loss a round is known only between r (members agree) and
 min(1, P·r) (disjoint); until a round was measured it is taken as if members were independent, 1 − (1 − r)^P.
 """
 
@@ -24,8 +24,9 @@ class Unreachable(Exception):
 
 @dataclass(frozen=True)
 class SearchForecast:
-    """Rounds in all: as expected, and between which bounds. The highest sparsity of all counted weights."""
+    """Sparsity after each coming round as expected, rounds in all within bounds, and the highest total sparsity."""
 
+    path: dict[int, float]
     rounds: int
     fewest: int
     most: int
@@ -38,9 +39,11 @@ def search_forecast(
     weights: list[Weight],
     done: int = 0,
     alive: Mapping[str, int] | None = None,
-    loss: float | None = None,
+    loss: Mapping[str, float] | None = None,
 ) -> SearchForecast:
-    """Rounds of a search: from its beginning, or from round `done` with `alive` weights a layer, losing `loss` a round.
+    """Rounds of a search from its beginning, or from round `done` on with `alive` weights by layer.
+
+    `loss` is what COLT's last round removed of each layer kind; IMP's loss is its rate.
 
     Raises:
         Unreachable: the target cannot be met.
@@ -53,19 +56,20 @@ def search_forecast(
         held = ", ".join(sorted({w.kind for w in weights} - {"norm"}))
         asked = ", ".join(rates)
         raise Unreachable(f"{place}.rate: {experiment.network.name} has no {asked} layers to prune (it has {held})")
-    prunable = sum(w.count for w in weights if w.name in kinds)
+    full = {w.name: w.count for w in weights if w.name in kinds}
+    prunable = sum(full.values())
     highest = prunable / sum(w.count for w in weights)
     if settings.until is not None and settings.of == "total" and settings.until > highest:
         raise Unreachable(
             f"{place}.until: a total sparsity of {settings.until:g} cannot be reached: only {prunable:,} weights are "
             f"prunable; the highest is {highest:.4f}"
         )
-    full = {w.name: w.count for w in weights if w.name in kinds}
-    members = settings.segments if isinstance(settings, Colt) else 1
 
-    def rounds(loss_of: Mapping[str, float]) -> int:
+    def ahead(loss_of: Mapping[str, float]) -> tuple[dict[int, float], bool]:
+        """Sparsity by round at these losses, and whether the target is met."""
         groups = pools(kinds, loss_of, settings.scope)
         left = [sum((alive or full)[layer] for layer in names) for _, names in groups]
+        path: dict[int, float] = {}
         number = done
         while settings.rounds is None or number < settings.rounds:
             if settings.until is not None and reached(settings, prunable - sum(left), kinds, weights):
@@ -73,19 +77,23 @@ def search_forecast(
             gone = [due(min(1.0, rate), count) for (rate, _), count in zip(groups, left, strict=True)]
             left = [count - less for count, less in zip(left, gone, strict=True)]
             number += 1
-            if not any(gone) or number > MOST_ROUNDS:
-                best = 1.0 - sum(left) / prunable
-                raise Unreachable(
-                    f"{place}.until: {settings.until} cannot be reached at this rate within {MOST_ROUNDS} rounds; "
-                    f"the highest prunable sparsity is {best:.4f}: raise the rate or lower until"
-                )
-        return number
+            path[number] = 1.0 - sum(left) / prunable
+            if not any(gone) or number >= MOST_ROUNDS:
+                return path, settings.until is None
+        return path, True
 
-    independent = {kind: 1.0 - (1.0 - rate) ** members for kind, rate in rates.items()}
-    fewest = rounds({kind: members * rate for kind, rate in rates.items()})
-    most = rounds(rates)
-    expected = rounds(dict.fromkeys(rates, loss) if loss else independent)
-    return SearchForecast(expected, fewest, most, highest)
+    members = settings.segments if isinstance(settings, Colt) else 1
+    fewest, _ = ahead({kind: members * rate for kind, rate in rates.items()})
+    most, met = ahead(rates)
+    if not met:
+        raise Unreachable(
+            f"{place}.until: {settings.until} cannot be reached at this rate within {MOST_ROUNDS} rounds; "
+            f"the highest prunable sparsity is {max(most.values()):.4f}: raise the rate or lower until"
+        )
+    measured = loss if isinstance(settings, Colt) else None
+    path, _ = ahead(measured or {kind: 1.0 - (1.0 - rate) ** members for kind, rate in rates.items()})
+    expected, low, high = (max(rounds, default=done) for rounds in (path, fewest, most))
+    return SearchForecast(path, expected, low, high, highest)
 
 
 @dataclass(frozen=True)
@@ -101,8 +109,8 @@ class Cost:
         return self.search + self.evaluation
 
 
-def cost(experiment: Experiment, images: int, rounds: Mapping[tuple[str, int], int]) -> Cost:
-    """Images of the whole run, given the rounds of each (search, seed) and the training images of the data set.
+def cost(experiment: Experiment, images: int, sparsities: Mapping[tuple[str, int], Mapping[int, float]]) -> Cost:
+    """Images of the whole run, given the sparsity after every round of each (search, seed) and the data set's size.
 
     A training that two parts share is counted once, for the search where one of them is a search. It goes by names
     for what makes trainings equal: a ticket's own training is the next round's of an IMP search, the first round's
@@ -116,10 +124,10 @@ def cost(experiment: Experiment, images: int, rounds: Mapping[tuple[str, int], i
     for seed in experiment.seeds:
         for name, settings in experiment.searches.items():
             step = steps_of(settings.rewind, per_epoch)
-            tail = max(0, whole - step * images // per_epoch)
+            tail = whole - step * images // per_epoch
             if step:
                 searched["point", step, seed] = whole - tail
-            for number in range(1, rounds[name, seed] + 1):
+            for number in sparsities[name, seed]:
                 if isinstance(settings, Colt):
                     parts = settings.segments
                     for member in range(parts):
@@ -132,14 +140,13 @@ def cost(experiment: Experiment, images: int, rounds: Mapping[tuple[str, int], i
                 evaluated[ticket_name("", 0, 0, seed)] = whole
             for name in experiment.tickets_of(arm):
                 step = steps_of(experiment.searches[name].rewind, per_epoch)
-                found = range(1, rounds[name, seed] + 1)
-                chosen = list(found) if arm.at is None else list(found)[-len(set(arm.at)) :]
-                for number in chosen:
+                tail = whole - step * images // per_epoch
+                found = sparsities[name, seed]
+                for number in found if arm.at is None or not found else nearest(arm.at, found):
                     if arm.mask == "found" and arm.start == "ticket":
-                        tail = max(0, whole - step * images // per_epoch)
                         evaluated[ticket_name(name, number, step, seed)] = tail
                     else:
-                        evaluated[arm_name, name, number, seed] = whole
+                        evaluated[arm_name, name, number, seed] = whole if arm.start == "reinit" else tail
     extra = {name: count for name, count in evaluated.items() if name not in searched}
     return Cost(sum(searched.values()), sum(extra.values()), len(searched) + len(extra))
 

@@ -57,10 +57,15 @@ class Optimizer:
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor], lr: float) -> None:
-        """One update; `gradients` in the order of the parameters, float32 like them. They may be overwritten."""
-        self._update(
-            self.parameters, list(gradients), lr, self.buffers, self.weight_decay, self.momentum, self.nesterov
-        )
+        """One update; `gradients` in the order of the parameters, float32 like them. They may be overwritten.
+
+        The fused kernels walk memory without looking at strides, so a gradient laid out otherwise is copied first.
+        """
+        laid_out = [
+            g if g.stride() == p.stride() else torch.empty_like(p).copy_(g)
+            for g, p in zip(gradients, self.parameters, strict=True)
+        ]
+        self._update(self.parameters, laid_out, lr, self.buffers, self.weight_decay, self.momentum, self.nesterov)
 
     def state(self) -> dict[str, Tensor]:
         """Everything a later `load` needs to go on in the same bits."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -11,10 +12,11 @@ from engine.data import Dataset, load
 from engine.devices import Plan, choose, resolve
 from engine.forecast import cost, search_forecast
 from engine.networks import build, initialise, weights
+from engine.schedules import steps_per_epoch
 from engine.searches import leader
 from engine.searches.colt import segments
-from engine.training import Stopped, Trainer, Training
-from presets.schema import Colt, Experiment
+from engine.training import NotFinite, Stopped, Trainer, Training
+from presets.schema import Colt, Experiment, steps_of
 
 CALIBRATION_SECONDS = 0.25  # long enough for a steady figure, short enough not to be noticed before a start
 WARM_STEPS = 2  # the first steps allocate
@@ -28,7 +30,11 @@ def check(experiment: Experiment, data: Dataset) -> None:
     Raises:
         ValueError, Unreachable: with the place in the preset.
     """
+    per_epoch = steps_per_epoch(len(data.train), experiment.recipe.batch)
     for name, settings in experiment.searches.items():
+        if steps_of(settings.rewind, per_epoch) >= experiment.recipe.epochs * per_epoch:
+            last = f"{experiment.recipe.epochs} epochs of {per_epoch} steps"
+            raise ValueError(f"searches.{name}.rewind: {settings.rewind} is not before the end of training ({last})")
         search_forecast(experiment, name, weights(build(experiment.network, data.shape, data.classes)))
         if isinstance(settings, Colt):
             try:
@@ -49,11 +55,12 @@ def plan(experiment: Experiment, device: str) -> dict[str, Any]:
     layout = choose(experiment, data, where)
     counted = weights(build(experiment.network, data.shape, data.classes))
     searches = {name: search_forecast(experiment, name, counted) for name in experiment.searches}
-    rounds = {(name, seed): f.rounds for name, f in searches.items() for seed in experiment.seeds}
-    images = cost(experiment, len(data.train), rounds)
+    images = cost(experiment, len(data.train), {(n, s): f.path for n, f in searches.items() for s in experiment.seeds})
     total = sum(w.count for w in counted)
-    tickets = sum(rounds.values())
-    kept = 4 * total * (len(experiment.seeds) + (images.trainings if experiment.keep != "tickets" else 0))
+    tickets = len(experiment.seeds) * sum(f.rounds for f in searches.values())
+    members = [f.rounds * getattr(experiment.searches[name], "segments", 1) for name, f in searches.items()]
+    states = {"tickets": 0, "rounds": len(experiment.seeds) * sum(members), "all": images.trainings}[experiment.keep]
+    kept = 4 * total * (len(experiment.seeds) + states)
     kinds = {kind for name in searches for kind in leader(experiment, name).rates()}
     prunable = {w.name for w in counted if w.kind in kinds}
     return {
@@ -84,7 +91,7 @@ def plan(experiment: Experiment, device: str) -> dict[str, Any]:
 def calibrate(experiment: Experiment, data: Dataset, layout: Plan) -> float:
     """Seconds an image of training on this device takes, measured on some steps of it.
 
-    An experiment that is over before the clock has run is timed whole.
+    A recipe that diverges even here is timed as far as it came: the run then says where it does.
     """
     torch.set_num_threads(layout.threads)
     trainer = Trainer(data, layout.device)
@@ -100,8 +107,7 @@ def calibrate(experiment: Experiment, data: Dataset, layout: Plan) -> float:
         steps += 1
         return steps > WARM_STEPS and time.monotonic() - began >= CALIBRATION_SECONDS
 
-    try:
-        images, warm = trainer.train(job, should_stop=should_stop).images, 0
-    except Stopped as stopped:
-        images, warm = stopped.checkpoint.figures["images"], WARM_STEPS * experiment.recipe.batch
-    return (time.monotonic() - began) / max(1, images - warm if images > warm else images)
+    with suppress(Stopped, NotFinite):
+        trainer.train(job, should_stop=should_stop)
+    timed = steps - WARM_STEPS if steps > WARM_STEPS else steps
+    return (time.monotonic() - began) / (timed * min(experiment.recipe.batch, len(data.train)))

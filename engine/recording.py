@@ -54,6 +54,7 @@ class Recorder:
     def __init__(self, writer: Writer, run: str, experiment: Experiment, files: Path) -> None:
         self.writer, self.run, self.files = writer, run, files
         self._pending: list[Callable[[], None]] = []
+        self._afterwards: list[Callable[[], None]] = []
         self._began = time.monotonic()
         self.attempt = 0
         with writer.transaction():
@@ -79,6 +80,13 @@ class Recorder:
             with self.writer.transaction():
                 for write in pending:
                     write()
+        afterwards, self._afterwards = self._afterwards, []
+        for act in afterwards:
+            act()
+
+    def after_flush(self, act: Callable[[], None]) -> None:
+        """Do something once all that was taken down so far is in the store."""
+        self._afterwards.append(act)
 
     # The attempt
 

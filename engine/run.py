@@ -17,13 +17,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from engine import devices, masks, searches, tensors
 from engine.arms import arm_training
 from engine.checks import answers
 from engine.data import Dataset, load
 from engine.forecast import Unreachable, cost, nearest, search_forecast
-from engine.recording import Recorder
-from engine.searches import Context, Follow, Point, Step, Ticket, Train
+from engine.recording import Recorder, versions
+from engine.searches import Begun, Context, Follow, Point, Step, Ticket, Train
 from engine.searches.colt import segments
 from engine.training import Result, Trainer
 from engine.trainings import Failed, Trainings, phrase
@@ -41,9 +43,12 @@ FINISHED, FAILED, STOPPED = 0, 1, 3  # exit codes of the process
 
 def run(run_id: str, db: Path, files: Path) -> int:
     """Attempt the run; gives the exit code."""
+    torch.set_num_threads(1)  # until the fork: OpenMP's threads would not survive it
     reader = connect_readonly(db)
     row = reader.execute("SELECT spec, device FROM runs WHERE id = ?", (run_id,)).fetchone()
-    last = reader.execute("SELECT plan FROM attempts WHERE run = ? ORDER BY id DESC LIMIT 1", (run_id,)).fetchone()
+    last = reader.execute(
+        "SELECT plan, versions FROM attempts WHERE run = ? ORDER BY id DESC LIMIT 1", (run_id,)
+    ).fetchone()
     reader.close()
     if row is None:
         raise Failed(f"no run {run_id!r} in {db}")
@@ -53,9 +58,10 @@ def run(run_id: str, db: Path, files: Path) -> int:
     fresh = devices.choose(experiment, data, devices.resolve(row["device"]))
     before = devices.Plan(**json.loads(last["plan"])) if last else fresh
     plan = before if before.device == fresh.device else fresh
+    changed = last is not None and (plan != before or json.loads(last["versions"]) != versions())
     pool = Pool(lambda: Trainer(data, plan.device), plan.workers, plan.threads)
     try:
-        return _Attempt(run_id, experiment, data, pool, Writer(db), files).go(plan, changed=plan != before)
+        return _Attempt(run_id, experiment, data, pool, Writer(db), files).go(plan, changed)
     finally:
         pool.close()
 
@@ -67,6 +73,7 @@ class _Turning:
     context: Context
     steps: searches.Search | None = None
     ended: bool = False
+    begun: int = 0
     tickets: dict[int, Ticket] = field(default_factory=dict)
     sparsity: dict[int, float] = field(default_factory=dict)
     members: list[str] = field(default_factory=list)
@@ -75,7 +82,14 @@ class _Turning:
     def key(self) -> tuple[str, int]:
         return self.context.name, self.context.seed
 
+    @property
+    def stuck(self) -> bool:
+        """Whether the newest round removed nothing, so that no later one would."""
+        ticket = self.tickets.get(max(self.tickets, default=0))
+        return ticket is not None and masks.alive(ticket.mask) == masks.alive(ticket.before)
+
     def note(self, ticket: Ticket) -> None:
+        self.begun = max(self.begun, ticket.round)
         self.tickets[ticket.round] = ticket
         self.sparsity[ticket.round] = 1 - masks.alive(ticket.mask) / sum(m.numel() for m in ticket.mask.values())
 
@@ -83,6 +97,15 @@ class _Turning:
         """Weights that a round pruned, by layer kind."""
         ticket = self.tickets[number]
         return searches.removed(ticket.before, ticket.mask, self.context.kinds)
+
+
+def told(leader: _Turning, request: Begun | Follow) -> bool | dict[str, int] | None:
+    """What a search that follows `leader` is answered; None: not yet."""
+    if isinstance(request, Follow):
+        return leader.removed(request.round) if request.round in leader.tickets else None
+    if leader.begun >= request.round:
+        return True
+    return False if leader.ended else None
 
 
 class _Attempt:
@@ -93,7 +116,7 @@ class _Attempt:
         self.files = files
         self.record = Recorder(writer, run_id, experiment, files)
         self.turning: dict[tuple[str, int], _Turning] = {}
-        self.following: dict[tuple[str, int], list[tuple[int, _Turning]]] = {}
+        self.following: dict[tuple[str, int], list[tuple[Begun | Follow, _Turning]]] = {}
         self.evaluated: set[tuple[str, int, str, int]] = set()
         self.asked: str | None = None
 
@@ -104,7 +127,7 @@ class _Attempt:
             signal.signal(number, lambda *_: self._ask("stop"))
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         if changed:
-            self.record.log("warning", "the execution plan changed: figures may differ in their last bits from here on")
+            self.record.log("warning", "plan or versions changed: figures may differ in their last bits from here on")
         self.record.log("info", f"training on {plan.device}: {plan.workers} workers of {plan.threads} threads")
         folder = run_folder(self.files, self.run)
         self.trainings = Trainings(self.pool, self.record, folder, self.experiment.seeds, self.experiment.keep)
@@ -113,28 +136,31 @@ class _Attempt:
             self._begin()
             if not self._loop():
                 state = "paused" if self.asked == "pause" else "stopped"
-                self._end(state, "", f"{state} on request")
+                self._end(state, f"{state} on request")
                 return STOPPED
             for row in answers(self.run, self.experiment, self.writer):
                 self.record.check(row)
-            self._end("finished", "", "finished")
+            self._end("finished", "finished")
             return FINISHED
         except (Failed, WorkerDied, StoreError, OSError) as error:
-            print(error, flush=True)
-            with suppress(StoreError):  # a store that cannot be written reads lost, with these words in engine.log
-                self._end("failed", str(error), str(error), "error")
-            return FAILED
+            self._fail(str(error))
         except Exception as error:
             traceback.print_exc()
-            message = f"fault in the engine: {error!r} (the traceback is in the run's engine.log)"
-            self._end("failed", message, message, "error")
-            return FAILED
+            self._fail(f"fault in the engine: {error!r} (the traceback is in the run's engine.log)")
+        return FAILED
 
-    def _end(self, state: str, message: str, words: str, level: str = "info") -> None:
+    def _end(self, state: str, words: str) -> None:
         self._tell()
-        self.record.log(level, words)
-        self.record.end(state, message)
+        self.record.log("info", words)
+        self.record.end(state, "")
         self.record.flush()
+
+    def _fail(self, message: str) -> None:
+        print(message, flush=True)  # into engine.log
+        with suppress(StoreError):  # where the store cannot be written the run reads lost
+            self.record.log("error", message)
+            self.record.end("failed", message)
+            self.record.flush()
 
     # The loop
 
@@ -168,32 +194,37 @@ class _Attempt:
     def _tell(self) -> None:
         """Write that we live, what is done and what is left."""
         images, planned = self.trainings.images, self._planned()
-        gained = images - self.images_at_start
+        gained = images - self.images_at_start - self.trainings.carried
         left = max(0, planned - images) * (time.monotonic() - self.began) / gained if gained else None
         self.record.heartbeat(images, planned, left, self.trainings.doing)
 
     def _planned(self) -> int:
         """Training images of the whole run, as far as the rounds so far let tell."""
-        rounds: dict[tuple[str, int], int] = {}
+        paths: dict[tuple[str, int], dict[int, float]] = {}
         for key, turning in self.turning.items():
             rate = turning.context.settings.rate
-            done = max(turning.tickets, default=0)
             if turning.ended:
-                rounds[key] = done
-            elif isinstance(rate, Like) and (rate.like, key[1]) in rounds:
-                rounds[key] = rounds[rate.like, key[1]]
+                paths[key] = turning.sparsity
+            elif isinstance(rate, Like) and (rate.like, key[1]) in paths:
+                paths[key] = paths[rate.like, key[1]]
             else:
-                alive = loss = None
-                if done:
-                    ticket = turning.tickets[done]
-                    alive = {layer: int(mask.sum()) for layer, mask in ticket.mask.items()}
-                    loss = 1 - sum(alive.values()) / masks.alive(ticket.before)
-                try:
-                    found = search_forecast(self.experiment, key[0], turning.context.weights, done, alive, loss)
-                    rounds[key] = found.rounds
-                except Unreachable:  # so few weights are left that the rate removes none: the search is about to end
-                    rounds[key] = done
-        return cost(self.experiment, len(self.data.train), rounds).total
+                paths[key] = turning.sparsity | self._ahead(turning)
+        return cost(self.experiment, len(self.data.train), paths).total
+
+    def _ahead(self, turning: _Turning) -> dict[int, float]:
+        """Sparsity of the rounds still to come, as the last one lets expect."""
+        alive = loss = None
+        done = max(turning.tickets, default=0)
+        kinds = turning.context.kinds
+        if done:
+            ticket = turning.tickets[done]
+            alive = {layer: int(mask.sum()) for layer, mask in ticket.mask.items()}
+            held = {kind: masks.alive(ticket.before, [n for n in kinds if kinds[n] == kind]) for kind in kinds.values()}
+            loss = {kind: gone / held[kind] if held[kind] else 0.0 for kind, gone in turning.removed(done).items()}
+        try:
+            return search_forecast(self.experiment, turning.key[0], turning.context.weights, done, alive, loss).path
+        except Unreachable:  # so few weights are left that the rate removes none: the search is about to end
+            return {}
 
     # Beginning, anew or again
 
@@ -214,7 +245,10 @@ class _Attempt:
                 turning = self.turning[name, seed]
                 for number in sorted(turning.tickets):
                     self._arms_of(turning, number)
-                self._turn(turning, None)
+                if turning.stuck:
+                    self._ended(turning)
+                else:
+                    self._turn(turning, None)
 
     def _recall(self, turning: _Turning) -> None:
         """Tickets and rewind point that earlier attempts found; at first, the segments are written down."""
@@ -252,12 +286,11 @@ class _Attempt:
             answer = None
             if isinstance(request, Train):
                 return self._train(turning, request)
-            if isinstance(request, Follow):
+            if isinstance(request, Begun | Follow):
                 leader = self.turning[request.search, seed]
-                if request.round in leader.tickets:
-                    answer = leader.removed(request.round)
-                elif not leader.ended:
-                    self.following.setdefault(leader.key, []).append((request.round, turning))
+                answer = told(leader, request)
+                if answer is None:
+                    self.following.setdefault(leader.key, []).append((request, turning))
                     return None
             elif isinstance(request, Step):
                 self.record.step(name, seed, max(turning.tickets, default=0) + 1, request.name)
@@ -266,7 +299,7 @@ class _Attempt:
                 self.trainings.forget_weights(turning.members)
             elif isinstance(request, Ticket):
                 self._found(turning, request)
-                if masks.alive(request.mask) == masks.alive(request.before):
+                if turning.stuck:
                     words = "the round removed nothing: the target cannot be reached, and the search ends here"
                     self.record.alert("stuck", words, name, seed, request.round)
                     return self._ended(turning)
@@ -292,6 +325,9 @@ class _Attempt:
             about |= {"round": request.round, "member": member}
             self.trainings.want(job, about, partial(taken, member), keep=True)
         self.record.members(name, seed, request.round, jobs)
+        if request.round:
+            turning.begun = max(turning.begun, request.round)
+            self._wake(turning)
 
     def _found(self, turning: _Turning, ticket: Ticket) -> None:
         """A round has ended: store its ticket, evaluate it, and wake the searches that follow."""
@@ -323,14 +359,13 @@ class _Attempt:
         self._wake(turning)
 
     def _wake(self, leader: _Turning) -> None:
-        waiting = self.following.pop(leader.key, [])
-        for number, turning in waiting:
-            if number in leader.tickets:
-                self._turn(turning, leader.removed(number))
-            elif leader.ended:
-                self._turn(turning, None)
+        """Answer the searches that waited for this one, as far as it can now."""
+        for request, turning in self.following.pop(leader.key, []):
+            answer = told(leader, request)
+            if answer is None:
+                self.following.setdefault(leader.key, []).append((request, turning))
             else:
-                self.following.setdefault(leader.key, []).append((number, turning))
+                self._turn(turning, answer)
 
     # Arms
 

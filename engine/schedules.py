@@ -27,7 +27,7 @@ def lr_at(recipe: Recipe, step: int, per_epoch: int) -> float:
     """Learning rate of the update that follows `step` updates: linear warmup, then the schedule.
 
     warmup of w steps: (step + 1) / w of the peak; step: × gamma at every milestone passed; cosine: from the end of
-    warmup to 0 at the last step.
+    warmup towards 0, which it would reach one step after the last.
     """
     warmup = steps_of(recipe.warmup, per_epoch)
     if step < warmup:

@@ -53,6 +53,7 @@ class Training:
             "network": self.network.model_dump(mode="json"),
             "recipe": self.recipe.model_dump(mode="json"),
             "view": self.view.digest,
+            "data": self.view.data,
             "seed": self.seed,
             "start": digest(self.start),
             "mask": digest(self.pruned),
@@ -144,6 +145,9 @@ class Trainer:
     def __init__(self, data: Dataset, device: str = "cpu") -> None:
         self.data = data
         self.device = torch.device(device)
+        if self.device.type == "cuda":  # the plan says float32 and equal bits: no TF32, no choice of kernel by timing
+            torch.backends.cudnn.allow_tf32 = False
+            torch.backends.cudnn.deterministic = True
         self.inputs = data.inputs.to(self.device)
         self._networks: dict[str, nn.Module] = {}
 

@@ -10,6 +10,7 @@ import heapq
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ class Trainings:
         self._wanted: dict[str, _Wanted] = {}
         self._queue: list[tuple[int, int, str]] = []
         self._asked = 0
+        self.carried = 0
+        """Images in checkpoints that this attempt went on from: done, but not by it."""
         self._done = {row["key"]: _without_weights(row) for row in record.done_before()}
 
     @property
@@ -91,6 +94,7 @@ class Trainings:
                 held, metadata = tensors.read(self._live(key))
                 checkpoint = Checkpoint(held, json.loads(metadata["figures"]))
                 self._wanted[key].images = checkpoint.figures["images"]
+                self.carried += checkpoint.figures["images"]
             self._record.started(key, afresh=checkpoint is None)
             self._pool.submit(self._wanted[key].job, checkpoint)
 
@@ -127,9 +131,9 @@ class Trainings:
             raise Failed(f"{phrase(wanted.about)}: {text} (the traceback is in the run's engine.log)")
 
     def forget_weights(self, keys: list[str]) -> None:
-        """The round of these trainings has ended: their weights are no longer needed."""
+        """The round of these trainings has ended: their weights go once its rows are written."""
         for key in keys:
-            self._weights(key).unlink(missing_ok=True)
+            self._record.after_flush(partial(self._weights(key).unlink, missing_ok=True))
 
     def _weights(self, key: str) -> Path:
         return self._folder / "trained" / f"{key}.safetensors"

@@ -1,8 +1,8 @@
 """Worker processes that train, and the pipes to them. The parent never trains: it stores, answers and keeps time.
 
-Workers are forked before the parent opens the store or starts a thread, so they share the data set and the imported
-libraries. Tiny networks train fastest on several workers of one thread each; others on one worker with all threads.
-Requests and reports cross pipes by value.
+Workers are forked before the parent opens the store for writing or computes on more than one thread (OpenMP's threads
+do not survive a fork), so they share the data set and the imported libraries. Tiny networks train fastest on several
+workers of one thread each; others on one worker with all threads. Requests and reports cross pipes by value.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pickle
 import signal
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -55,7 +56,7 @@ class Pool:
             ours, theirs = context.Pipe()
             process = context.Process(
                 target=_serve,
-                args=(theirs, [w.pipe for w in self._workers] + [ours], make_trainer, threads, self._stop),
+                args=(theirs, [w.pipe for w in self._workers] + [ours], make_trainer, threads, self._stop, os.getpid()),
             )
             process.start()
             theirs.close()
@@ -74,7 +75,8 @@ class Pool:
         """Give the training to a free worker."""
         worker = next(worker for worker in self._workers if worker.key is None)
         worker.key = job.key
-        _send(worker.pipe, (job, resume))
+        with suppress(OSError):  # a worker that is gone is found at the next look for reports
+            _send(worker.pipe, (job, resume))
 
     def reports(self, timeout: float) -> Iterator[tuple[str, Report]]:
         """(key of the training, report) for all that came within `timeout` seconds.
@@ -87,7 +89,7 @@ class Pool:
             worker = by_pipe[pipe]  # type: ignore[index]
             try:
                 report = _receive(worker.pipe)
-            except (EOFError, ConnectionResetError):
+            except (EOFError, OSError):  # also in the middle of a message
                 worker.process.join(5)
                 code = worker.process.exitcode
                 why = f"by signal {-code}" if code is not None and code < 0 else f"with exit code {code}"
@@ -107,25 +109,26 @@ class Pool:
         """End the workers, whatever they do."""
         for worker in self._workers:
             worker.pipe.close()
-            worker.process.terminate()
+            worker.process.kill()
         for worker in self._workers:
-            worker.process.join(5)
-            if worker.process.is_alive():
-                worker.process.kill()
+            worker.process.join()
 
 
 def _serve(
-    pipe: Connection, others: list[Connection], make_trainer: Callable[[], Trainer], threads: int, stop: Any
+    pipe: Connection,
+    others: list[Connection],
+    make_trainer: Callable[[], Trainer],
+    threads: int,
+    stop: Any,
+    parent: int,
 ) -> None:
     """A worker's life: receive a training, do it, report, until the parent is gone."""
     for other in others:  # else a parent's end stays open in us, and no worker sees the parent die
         other.close()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a whole group may be told; the parent decides
+        signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(threads)
     trainer = make_trainer()
-    parent = os.getppid()
 
     def should_stop() -> bool:
         return bool(stop.value) or os.getppid() != parent

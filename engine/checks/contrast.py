@@ -19,11 +19,13 @@ WITH both_arms AS (
     SELECT a.seed, a.round AS this_round, b.round AS that_round, a.sparsity AS sparsity,
            100.0 * (a.accuracy - b.accuracy) AS difference, 100.0 / a.count AS one_image,
            row_number() OVER (
-               PARTITION BY a.seed ORDER BY abs(a.sparsity - :at) + abs(b.sparsity - a.sparsity), a.round
+               PARTITION BY a.seed
+               ORDER BY abs(a.sparsity - :at) + abs(b.sparsity - :at) + abs(a.sparsity - b.sparsity), a.round, b.round
            ) AS place
     FROM ticket_accuracies a JOIN ticket_accuracies b USING (run, seed, split)
     WHERE run = :run AND split = 'test' AND a.arm = :this_arm AND b.arm = :that_arm
       AND a.search = :this_search AND b.search = :that_search
+      AND (a.round = b.round OR a.search <> b.search)
 )
 SELECT seed, this_round, that_round, sparsity, difference, one_image FROM both_arms WHERE place = 1 ORDER BY seed
 """

@@ -44,16 +44,16 @@ class Dataset:
 
     def all(self) -> View:
         """Every training sample, every class."""
-        return View("all", tuple(range(self.classes)), self.train)
+        return View(self.name, "all", tuple(range(self.classes)), self.train)
 
     def of_classes(self, name: str, classes: Sequence[int]) -> View:
         """The training samples of `classes`, which are renumbered from 0 in the order given."""
         inside = torch.isin(self.labels[self.train], torch.tensor(list(classes)))
-        return View(name, tuple(classes), self.train[inside])
+        return View(self.name, name, tuple(classes), self.train[inside])
 
     def of_samples(self, name: str, samples: Tensor) -> View:
         """The training samples at these indices of the whole set, all classes kept."""
-        return View(name, tuple(range(self.classes)), samples.sort().values)
+        return View(self.name, name, tuple(range(self.classes)), samples.sort().values)
 
     def held_out(self, view: View, split: str) -> Tensor:
         """int64 indices of the "validation" or "test" split, only those of the view's classes."""
@@ -73,6 +73,7 @@ class Dataset:
 class View:
     """Part of a data set: a name for people, its classes in their new order, and its training samples."""
 
+    data: str
     name: str
     classes: tuple[int, ...]
     samples: Tensor

@@ -35,8 +35,18 @@ class Train:
 
 @dataclass(frozen=True)
 class Follow:
-    """Wait for a round of another search of this seed; the answer is what it removed by layer kind, a dict of str to
-    int, or None if that search ended before."""
+    """Wait for a round that another search of this seed has begun; the answer is what it removed, by layer kind."""
+
+    search: str
+    round: int
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Wait until another search of this seed begins a round; the answer is whether it does, False if it ended before.
+
+    Asked before the round's training, so that a training both share is under way for both at once.
+    """
 
     search: str
     round: int
@@ -69,7 +79,7 @@ class Ticket:
     start_step: int
 
 
-Request = Train | Follow | Step | Point | Ticket
+Request = Train | Begun | Follow | Step | Point | Ticket
 Search = Generator[Request, Any, None]
 
 

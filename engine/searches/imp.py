@@ -7,7 +7,7 @@ many weights of each layer kind as another search did: the control that tells wh
 from __future__ import annotations
 
 from engine import masks
-from engine.searches import Context, Follow, Search, Step, Ticket, Train
+from engine.searches import Begun, Context, Follow, Search, Step, Ticket, Train
 from presets.schema import Like
 
 
@@ -17,18 +17,16 @@ def search(context: Context) -> Search:
     rate = context.settings.rate
     while not context.finished(mask, number):
         number += 1
-        counts = None
-        if isinstance(rate, Like):
-            counts = yield Follow(rate.like, number)
-            if counts is None:
-                return
+        if isinstance(rate, Like) and not (yield Begun(rate.like, number)):
+            return
         [trained] = yield Train(number, (context.training(start, mask, step=step),))
         yield Step("prune")
         before = mask
-        if counts is None:
-            mask = context.prune(trained.state, mask)
-        else:
+        if isinstance(rate, Like):
+            counts = yield Follow(rate.like, number)
             for kind, count in counts.items():
                 pool = tuple(name for name, own in context.kinds.items() if own == kind)
                 mask = masks.prune(trained.state, mask, pool, count)
+        else:
+            mask = context.prune(trained.state, mask)
         yield Ticket(number, before, mask, (mask,), start, step)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from engine.checks.contrast import judge, literal
+from engine.checks.contrast import PAIRS, judge, literal
+from store.writing import Writer
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,27 @@ from engine.checks.contrast import judge, literal
 )
 def test_a_verdict_is_clear_similar_reversed_undecided_or_none(mean, half, seeds, tolerance, verdict):
     assert judge(mean, half, seeds, tolerance) == verdict
+
+
+def test_tickets_of_one_search_are_compared_only_at_the_same_round_and_of_two_at_like_sparsities(tmp_path):
+    with Writer(tmp_path / "t.db") as writer:
+        writer.execute("CREATE TEMP VIEW ticket_accuracies AS SELECT * FROM made")
+        columns = "run, search, arm, seed, round, split, sparsity, accuracy, count"
+        writer.execute(f"CREATE TEMP TABLE made ({columns})")
+        imp = {number: 1 - 0.8**number for number in range(1, 15)}
+        rows = [("r", "imp", "ticket", 0, n, "test", s, 0.9, 100) for n, s in imp.items()]
+        rows += [("r", "imp", "reinit", 0, 14, "test", imp[14], 0.8, 100)]
+        rows += [("r", "colt", "ticket", 0, n, "test", 1 - 0.75**n, 0.7, 100) for n in range(1, 11)]
+        for row in rows:
+            writer.execute("INSERT INTO made VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+        def pair(at: float, this: tuple[str, str], that: tuple[str, str]) -> tuple[int, int]:
+            values = {"run": "r", "at": at, "this_search": this[0], "this_arm": this[1]}
+            [row] = writer.rows(PAIRS, values | {"that_search": that[0], "that_arm": that[1]})
+            return row["this_round"], row["that_round"]
+
+        assert pair(0.8, ("imp", "ticket"), ("imp", "reinit")) == (14, 14)
+        assert pair(0.8, ("imp", "ticket"), ("colt", "ticket")) == (7, 6)
 
 
 def test_a_query_is_written_out_with_its_values():

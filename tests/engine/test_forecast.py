@@ -47,7 +47,7 @@ def test_a_rate_too_small_to_remove_a_weight_is_refused():
 def test_shared_trainings_are_counted_once():
     spec = experiment(imp={"method": "imp", "rate": 0.2, "rounds": 3}, colt={"method": "colt", "rounds": 2})
     whole = 3 * 1000
-    found = cost(spec, 1000, {("imp", 0): 3, ("colt", 0): 2})
+    found = cost(spec, 1000, {("imp", 0): {1: 0.2, 2: 0.36, 3: 0.49}, ("colt", 0): {1: 0.25, 2: 0.44}})
     assert found.search == 3 * whole + 2 * whole
     # The dense network is imp's first round; of imp's tickets only the last is not the next round's training.
     assert found.evaluation == whole + 2 * whole
@@ -58,8 +58,40 @@ def test_late_rewinding_saves_the_steps_before_the_point_and_pays_for_it_once():
     spec = experiment(
         imp={"method": "imp", "rate": 0.2, "rounds": 2, "rewind": 1}, colt={"method": "colt", "rounds": 1, "rewind": 1}
     )
-    found = cost(spec, 1000, {("imp", 0): 2, ("colt", 0): 1})
+    found = cost(spec, 1000, {("imp", 0): {1: 0.2, 2: 0.36}, ("colt", 0): {1: 0.25}})
     assert found.search == 1000 + 2 * 2000 + 2000
+
+
+@pytest.mark.parametrize(
+    ("settings", "rounds"),
+    [
+        ({"method": "colt", "rate": {"conv": 0.5}, "rounds": 2}, 2),
+        ({"method": "colt", "segments": 8, "rounds": 2}, 2),
+        ({"method": "imp", "rate": {"conv": 0.2}, "rounds": 60}, 60),
+        ({"method": "colt", "rate": {"conv": 0.6}, "until": 0.999}, 4),
+    ],
+)
+def test_bounds_that_run_out_of_weights_do_not_refuse_a_search_that_can_run(settings, rounds):
+    assert search_forecast(experiment(s=settings), "s", WEIGHTS).rounds <= rounds
+
+
+def test_a_search_that_goes_on_from_a_round_is_forecast_from_there():
+    spec = experiment(imp={"method": "imp", "rate": {"conv": 0.2}, "until": 0.9})
+    forecast = search_forecast(spec, "imp", WEIGHTS, done=10, alive={"a": 10_737}, loss={"conv": 0.9})
+    assert forecast.path == {11: 1 - 8590 / 100_000}, "IMP's rate is its loss, whatever the last round was"
+    colt = experiment(colt={"method": "colt", "until": 0.9})
+    forecast = search_forecast(colt, "colt", WEIGHTS, done=3, alive={"a": 40_000}, loss={"conv": 0.25})
+    assert list(forecast.path) == [4, 5, 6, 7, 8]
+
+
+def test_controls_cost_what_they_train_at_the_levels_they_name():
+    spec = experiment(imp={"method": "imp", "rate": 0.2, "rounds": 3, "rewind": 1}).model_dump(mode="json")
+    spec["arms"] = {
+        "shuffled": {"ticket": "each", "mask": "shuffled", "at": [0.1, 0.2, 0.5]},
+        "reinit": {"ticket": "each", "start": "reinit", "at": [0.9]},
+    }
+    found = cost(Experiment.model_validate(spec), 1000, {("imp", 0): {1: 0.2, 2: 0.36, 3: 0.49}})
+    assert found.evaluation == 2 * 2000 + 3000, "two tickets are nearest to three levels; reinit trains from step 0"
 
 
 def test_the_nearest_ticket_of_two_equally_near_is_the_earlier():

@@ -44,6 +44,18 @@ def test_twenty_updates_equal_those_of_torch_optim(recipe, fused):
         torch.testing.assert_close(ours, expected.detach(), rtol=1e-12, atol=1e-12)
 
 
+def test_a_gradient_laid_out_unlike_its_weight_is_read_right():
+    recipe = RECIPES[1]
+    weight = torch.randn(4, 3, 2, 2)
+    gradient = torch.randn(4, 3, 2, 2)
+    plain, last = [weight.clone()], [weight.clone().to(memory_format=torch.channels_last)]
+    for parameters in (plain, last):
+        optimizer = Optimizer(recipe, parameters)
+        for _ in range(3):
+            optimizer.step([gradient.clone()], 0.1)
+    assert torch.equal(plain[0], last[0])
+
+
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: f"{r.optimizer}-{r.momentum}-{r.nesterov}-{r.weight_decay}")
 def test_a_saved_optimizer_goes_on_in_the_same_bits(recipe):
     torch.manual_seed(1)

@@ -156,6 +156,32 @@ def test_equal_trainings_are_done_once_and_charged_to_all_who_use_them(bench, wh
     assert charged == [(3 * 2 * 2 * 2 * 1197,)]
 
 
+COUNTER = """
+import collections, json, sys
+from pathlib import Path
+from engine import run, workers
+submitted = collections.Counter()
+submit = workers.Pool.submit
+def count(pool, job, resume=None):
+    submitted[job.key] += 1
+    submit(pool, job, resume)
+workers.Pool.submit = count
+assert run.run(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])) == 0
+print(json.dumps(submitted))
+"""
+
+
+@pytest.mark.parametrize("order", [("colt", "imp", "matched"), ("matched", "colt", "imp")])
+def test_no_training_is_done_twice_not_even_for_a_search_that_follows_another(bench, whole, order):
+    run = bench.create(searches={name: SPEC["searches"][name] for name in order})
+    done = subprocess.run(
+        [sys.executable, "-c", COUNTER, run, bench.db, bench.files], capture_output=True, text=True, check=True
+    )
+    submitted = json.loads(done.stdout)
+    assert set(submitted.values()) == {1}
+    assert set(submitted) == {row[0] for row in bench.science(whole)["trainings"]}
+
+
 def test_masks_in_files_equal_the_counts_in_rows_and_starts_are_shared(bench, whole):
     for name, seed, number, mask, *_ in bench.science(whole)["tickets"]:
         tensors, _ = read(object_path(bench.files, mask))
@@ -250,6 +276,30 @@ def test_late_rewinding_and_segments_survive_a_kill(bench):
     assert bench.rows(kept, first) == bench.rows(kept, second)
 
 
+def test_a_network_that_trains_on_several_threads_comes_to_its_end(bench):
+    recipe = {"epochs": 1, "batch": 598, "lr": 0.1}
+    run = bench.create(
+        recipe=recipe, network={"name": "conv3", "width": 0.5}, searches={}, arms={"dense": {}}, checks={}
+    )
+    bench.finish(run)
+    [(workers, threads)] = bench.rows(
+        "SELECT json_extract(plan, '$.workers'), json_extract(plan, '$.threads') FROM attempts WHERE run = :run", run
+    )
+    assert workers == 1
+    assert threads == len(os.sched_getaffinity(0))
+
+
+def test_a_signal_to_the_whole_group_stops_the_run_and_loses_nothing(bench):
+    run = bench.create(recipe={"epochs": 50, "batch": 64})
+    command = [sys.executable, "-P", "-m", "engine", "run", run, "--db", str(bench.db), "--files", str(bench.files)]
+    engine = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    wait_for(bench, run, "SELECT 1 FROM epochs e JOIN trainings t ON t.id = e.training WHERE t.run = :run")
+    os.killpg(engine.pid, signal.SIGTERM)
+    assert engine.wait(timeout=10) == 3
+    assert bench.state(run) == "stopped"
+    assert list(run_folder(bench.files, run).glob("live/*.safetensors"))
+
+
 def test_a_second_engine_on_a_live_run_is_refused(bench):
     run = bench.create(recipe={"epochs": 50, "batch": 64})
     first = bench.start(run)
@@ -312,12 +362,20 @@ def imp(**settings) -> dict:
     return {"searches": {"imp": {"method": "imp"} | settings}}
 
 
+def test_a_recipe_that_diverges_is_still_forecast_since_the_run_says_where():
+    hot = {"recipe": {"epochs": 2, "lr": 100.0, "momentum": 0.99}, "network": {"name": "lenet-300-100"}}
+    done = plan(SPEC | hot | {"searches": {}, "arms": {"dense": {}}, "checks": {}})
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["seconds"] > 0
+
+
 @pytest.mark.parametrize(
     ("changes", "arguments", "message"),
     [
         (imp(rate={"conv": 0.2}, until=0.97, of="total"), (), "the highest is 0.9"),
         ({"searches": {"colt": {"method": "colt", "rounds": 1, "segments": 11}}}, (), "searches.colt.segments = 11"),
         (imp(rate={"linear": 0.2}, rounds=1), (), "no linear layers"),
+        (imp(rate={"conv": 0.2}, rounds=1, rewind=2), (), "searches.imp.rewind: 2 epochs is not before the end"),
         (imp(rate={"conv": 0.001}, until=0.99999), (), "cannot be reached"),
         ({}, ("--device", "cuda:7"), "device 'cuda:7' is not there"),
     ],

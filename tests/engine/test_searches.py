@@ -8,7 +8,7 @@ from engine import masks, searches
 from engine.arms import arm_training
 from engine.data import load
 from engine.networks import build, initialise
-from engine.searches import Context, Follow, Point, Ticket, Train
+from engine.searches import Begun, Context, Follow, Point, Ticket, Train
 from engine.searches.colt import segments
 from engine.training import Trainer
 from presets.schema import Arm, Colt, Data, Experiment
@@ -42,6 +42,8 @@ def turn(spec: Experiment, name: str, seed: int = 0, removed: dict[int, dict[str
         if isinstance(request, Train):
             asked.append(request)
             answer = [trainer.train(job) for job in request.members]
+        elif isinstance(request, Begun):
+            answer = request.round in (removed or {})
         elif isinstance(request, Follow):
             answer = (removed or {}).get(request.round)
         elif isinstance(request, Ticket):
