@@ -1,0 +1,583 @@
+"""The app, driven by keys against a store that a real engine filled."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import re
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from store.connection import connect
+from store.editing import note, set_state
+from store.liveness import this_process
+from tests.program import FinishedRun
+from tui import launch
+from tui.app.actions import ACTIONS, PLACES
+from tui.app.app import TombolaApp, farewell
+from tui.app.screens.help import help_text
+from tui.app.screens.new import NewScreen, read_seeds
+from tui.app.screens.run import KINDS, PLACED, RunScreen
+from tui.app.screens.runs import RunsScreen
+from tui.app.widgets.panel import Panel
+
+SIZES = [(80, 24), (200, 50)]
+
+Scenario = Callable[[TombolaApp, Pilot], Awaitable[None]]
+
+
+@pytest.fixture
+def store(finished_run: FinishedRun, tmp_path: Path) -> Path:
+    """A copy of the store of a real run, to do things to."""
+    copy = tmp_path / "store.db"
+    with sqlite3.connect(finished_run.tombola.db) as source, sqlite3.connect(copy) as target:
+        source.backup(target)
+    return copy
+
+
+@pytest.fixture
+def running(store: Path) -> Path:
+    """A store whose run is being trained, as far as anyone can tell: by this process."""
+    change(store, "UPDATE runs SET state = 'running', ended = NULL")
+    process = this_process()
+    change(
+        store,
+        "UPDATE attempts SET ended = NULL, outcome = NULL, doing = 'colt seed 0 round 3 member 1', seconds_left = 61,"
+        " host = ?, boot_id = ?, pid = ?, pid_started = ?",
+        *(process[key] for key in ("host", "boot_id", "pid", "pid_started")),
+    )
+    return store
+
+
+def one(db: Path, sql: str, *values: object):
+    conn = sqlite3.connect(db)
+    try:
+        return conn.execute(sql, values).fetchone()[0]
+    finally:
+        conn.close()
+
+
+def change(db: Path, sql: str, *values: object) -> None:
+    conn = connect(db)
+    try:
+        conn.execute(sql, values)
+    finally:
+        conn.close()
+
+
+def drive(db: Path, scenario: Scenario, size: tuple[int, int] = (80, 24)) -> TombolaApp:
+    app = TombolaApp(db, db.with_suffix(".files"))
+
+    async def go() -> None:
+        async with app.run_test(size=size, notifications=True) as pilot:
+            await until(pilot, lambda: "Tombola" in shown(app) and ("run" in shown(app)))
+            await scenario(app, pilot)
+
+    asyncio.run(go())
+    return app
+
+
+async def until(pilot: Pilot, condition: Callable[[], bool], seconds: float = 15.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, shown(pilot.app)
+        await pilot.pause(0.05)
+
+
+async def open_run(app: TombolaApp, pilot: Pilot) -> None:
+    await until(pilot, lambda: "tiny-" in shown(app))
+    await pilot.press("enter")
+    await until(pilot, lambda: isinstance(app.screen, RunScreen) and "colt" in shown(app))
+
+
+def shown(app) -> str:
+    """The text on the screen, line by line."""
+    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+
+
+def panel(app: TombolaApp, number: int) -> str:
+    return app.screen.query_one(f"#panel-{number}", Panel).text
+
+
+# The list of runs
+
+
+def test_an_empty_store_says_how_to_begin_and_is_not_made(tmp_path):
+    async def scenario(app, pilot):
+        await until(pilot, lambda: "No experiment has been run yet" in shown(app))
+        await pilot.press("enter", "s", "p", "r")
+        assert isinstance(app.screen, RunsScreen)
+        await until(pilot, lambda: "there is no run to stop" in shown(app))
+
+    drive(tmp_path / "none.db", scenario)
+    assert not (tmp_path / "none.db").exists()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_list_shows_what_the_store_holds(store, size):
+    sparsity = one(store, "SELECT max(sparsity) FROM rounds WHERE step = 'done'")
+    dense = one(store, "SELECT avg(accuracy) FROM ticket_accuracies WHERE arm = 'dense' AND split = 'test'")
+
+    async def scenario(app, pilot):
+        await until(pilot, lambda: "finished" in shown(app) and "sparsity, %" in shown(app))
+        assert one(store, "SELECT id FROM runs") in shown(app)
+        assert f"{100 * sparsity:.1f} %" in shown(app)
+        assert f"dense {100 * dense:.1f} %" in shown(app), "the preview's plot has the dense line"
+        assert ("COLT against IMP" in shown(app)) == (size[0] >= 80)
+
+    drive(store, scenario, size)
+
+
+def test_the_cursor_stays_on_its_run_when_another_comes(store):
+    change(
+        store,
+        "INSERT INTO runs (id, name, preset, title, spec, state, keep, files, created, started)"
+        " SELECT 'older-bcdf', 'older', preset, title, spec, 'stopped', keep, files, '2020-01-01T00:00:00.000Z',"
+        " started FROM runs",
+    )
+
+    async def scenario(app, pilot):
+        await until(pilot, lambda: "older-bcdf" in shown(app))
+        await pilot.press("j")
+        change(
+            store,
+            "INSERT INTO runs (id, name, preset, title, spec, state, keep, files, created, started)"
+            " SELECT 'newer-bcdf', 'newer', preset, title, spec, 'stopped', keep, files, '2090-01-01T00:00:00.000Z',"
+            " started FROM runs LIMIT 1",
+        )
+        await until(pilot, lambda: "newer-bcdf" in shown(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+        assert app.screen.run.id == "older-bcdf"
+
+    drive(store, scenario)
+
+
+# A run
+
+
+def test_on_a_small_terminal_each_number_shows_its_panel(store):
+    async def scenario(app, pilot):
+        await open_run(app, pilot)
+        for number in KINDS:
+            await pilot.press(str(number))
+            assert [p.number for p in app.screen.query(Panel) if p.display] == [number]
+            await until(pilot, lambda number=number: bool(panel(app, number).strip()))
+        await pilot.press("tab")
+        assert [p.number for p in app.screen.query(Panel) if p.display] == [1]
+        await pilot.press("escape")
+        assert isinstance(app.screen, RunsScreen)
+
+    drive(store, scenario)
+
+
+def test_on_a_large_terminal_all_panels_are_there_and_one_can_be_alone(store):
+    async def scenario(app, pilot):
+        await open_run(app, pilot)
+        await until(pilot, lambda: all(panel(app, number).strip() for number in KINDS))
+        await pilot.press("5")
+        assert [p.number for p in app.screen.query(Panel) if p.display] == [5]
+        await pilot.press("escape")
+        assert [p.number for p in app.screen.query(Panel) if p.display] == list(PLACED)
+
+    drive(store, scenario, (200, 50))
+
+
+def test_panels_say_what_the_store_says(store):
+    lanes = one(store, "SELECT count(*) FROM (SELECT DISTINCT search, seed FROM rounds)")
+    rounds = one(store, "SELECT count(*) FROM rounds AS r JOIN searches AS s ON s.id = r.search WHERE s.name = 'colt'")
+    last = one(store, "SELECT max(round) FROM cost_by_round WHERE search = 'colt' AND seed = 0")
+    where = f"search = 'colt' AND seed = 0 AND round = {last} AND sets = 'removed'"
+    iou, chance = (one(store, f"SELECT {name} FROM overlap_by_round WHERE {where}") for name in ("iou", "chance"))
+    alive = one(
+        store,
+        "SELECT sum(alive) FROM layers AS l JOIN rounds AS r ON r.id = l.round JOIN searches AS s ON s.id = r.search"
+        " WHERE s.name = 'colt' AND r.seed = 0 AND r.round = ? AND l.member IS NULL AND l.prunable",
+        last,
+    )
+    loss = one(store, "SELECT count(*) FROM checks")
+
+    async def scenario(app, pilot):
+        await open_run(app, pilot)
+        await until(pilot, lambda: "seed 0 round" in shown(app))
+        assert panel(app, 1).count("done") == lanes
+        assert "".join(panel(app, 1).split("imp")[0]).count("●") == rounds
+        assert "member 0, classes 0-4" in panel(app, 2)
+        assert "member 1, classes 5-9" in panel(app, 2)
+        assert f"{alive:,}".replace(",", " ") in panel(app, 3)
+        assert re.search(rf"all .*{iou:.2f} +{chance:.2f}", panel(app, 4))
+        assert all(name in panel(app, 5) for name in ("dense", "colt", "imp", "matched"))
+        assert panel(app, 6).count("sparsity:") >= min(loss, 2)
+
+    drive(store, scenario, (200, 60))
+
+
+def test_arrows_choose_search_seed_and_round(store):
+    async def scenario(app, pilot):
+        await open_run(app, pilot)
+        await until(pilot, lambda: "colt seed 0 round" in shown(app))
+        await pilot.press("down")
+        await until(pilot, lambda: "members · colt seed 1" in shown(app))
+        await pilot.press("j")
+        await until(pilot, lambda: "members · imp seed 0" in shown(app))
+        assert "there is nothing to overlap" in panel(app, 4)
+        await pilot.press("up", "k", "k", "k")
+        await until(pilot, lambda: "members · colt seed 0" in shown(app))
+        newest = int(re.search(r"members · colt seed 0 round (\d+)", shown(app))[1])
+        await pilot.press("left")
+        await until(pilot, lambda: f"members · colt seed 0 round {newest - 1}" in shown(app))
+        assert f"sparsity · colt seed 0 round {newest - 1}" in shown(app)
+        await pilot.press("f")
+        await until(pilot, lambda: f"members · colt seed 0 round {newest}" in shown(app))
+
+    drive(store, scenario, (200, 50))
+
+
+def test_keys_change_what_panels_show(store):
+    async def scenario(app, pilot):
+        await open_run(app, pilot)
+        await until(pilot, lambda: "validation accuracy over its own classes" in shown(app))
+        await pilot.press("m", "m")
+        assert "validation loss" in panel(app, 2)
+        await pilot.press("o")
+        assert "overlap of what was kept" in shown(app)
+        await pilot.press("a")
+        assert "all arms of colt" in shown(app)
+        assert all(arm in panel(app, 5) for arm in ("dense", "ticket", "reinit", "shuffled"))
+
+    drive(store, scenario, (200, 50))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (20, 6), (40, 12), (80, 24), (120, 40), (300, 80)])
+def test_any_size_will_do(store, size):
+    async def scenario(app, pilot):
+        await pilot.resize_terminal(*size)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+        for key in "123456":
+            await pilot.press(key)
+            await pilot.pause(0.05)
+        await pilot.resize_terminal(100, 30)
+        await pilot.resize_terminal(200, 50)
+        await until(pilot, lambda: "finished" in shown(app) and "colt" in shown(app))
+        assert not any("this panel failed" in panel(app, number) for number in KINDS)
+
+    drive(store, scenario)
+
+
+def test_a_fault_in_a_panel_stays_in_that_panel(store, monkeypatch):
+    def fails(*_):
+        raise RuntimeError("no such luck")
+
+    async def scenario(app, pilot):
+        await open_run(app, pilot)
+        for each in app.screen.query(Panel):
+            if each.number == 3:
+                object.__setattr__(each.kind, "draw", fails)
+        await pilot.press("left")
+        await until(pilot, lambda: "this panel failed" in panel(app, 3))
+        assert "colt" in panel(app, 1)
+
+    kept = KINDS[3].draw
+    try:
+        drive(store, scenario, (200, 50))
+    finally:
+        object.__setattr__(KINDS[3], "draw", kept)
+
+
+# Live
+
+
+def test_what_the_engine_writes_appears_and_only_changed_panels_are_drawn(running):
+    change(running, "DELETE FROM checks")
+
+    async def scenario(app, pilot):
+        await open_run(app, pilot)
+        await until(pilot, lambda: bool(panel(app, 5).strip()) and "member 1" in shown(app))
+        assert "1m 01s left" in shown(app)
+        drawn: list[int] = []
+        for each in app.screen.query(Panel):
+            paint = each.paint
+            each.paint = lambda lines, n=each.number, paint=paint: (drawn.append(n), paint(lines))
+        change(running, "UPDATE attempts SET doing = 'imp seed 1 round 2 ticket', seconds_left = 30")
+        await until(pilot, lambda: "imp seed 1 round 2 ticket" in shown(app), 4)
+        assert drawn == []
+        change(
+            running,
+            "INSERT INTO log (run, at, level, message) SELECT id, '2090-01-01', 'info', 'hello' FROM runs",
+        )
+        await until(pilot, lambda: "hello" in panel(app, 6), 4)
+        assert drawn == [6]
+
+    drive(running, scenario, (200, 50))
+
+
+def test_an_engine_that_has_gone_is_shown_as_lost_without_a_row_being_written(running, monkeypatch):
+    resumed = []
+    monkeypatch.setattr(launch, "resume", lambda db, files, run: resumed.append(run))
+    monkeypatch.setattr(launch, "gone", lambda run: False)
+
+    async def scenario(app, pilot):
+        await open_run(app, pilot)
+        assert "running" in shown(app)
+        change(running, "UPDATE attempts SET pid = 4000000")
+        await until(pilot, lambda: "? lost" in shown(app), 4)
+        assert "the engine has gone" in shown(app)
+        await pilot.press("r")
+        await until(pilot, lambda: bool(resumed))
+
+    drive(running, scenario)
+    assert resumed == [one(running, "SELECT id FROM runs")]
+
+
+def test_stop_asks_first_and_then_asks_the_engine(running):
+    def requests():
+        return one(running, "SELECT count(*) FROM requests")
+
+    async def scenario(app, pilot):
+        await open_run(app, pilot)
+        await pilot.press("s")
+        await until(pilot, lambda: "Stop tiny-" in shown(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+        assert requests() == 0
+        await pilot.press("s")
+        await until(pilot, lambda: "Stop tiny-" in shown(app))
+        await pilot.press("y")
+        await until(pilot, lambda: requests() == 1)
+
+    drive(running, scenario)
+    assert one(running, "SELECT action FROM requests") == "stop"
+
+
+def test_pause_needs_no_question(running):
+    async def scenario(app, pilot):
+        await until(pilot, lambda: "tiny-" in shown(app))
+        await pilot.press("p")
+        await until(pilot, lambda: one(running, "SELECT count(*) FROM requests") == 1)
+
+    drive(running, scenario)
+    assert one(running, "SELECT action FROM requests") == "pause"
+
+
+def test_a_key_that_cannot_act_says_why(store):
+    async def scenario(app, pilot):
+        await open_run(app, pilot)
+        for key, words in (("s", "nothing to stop"), ("p", "nothing to pause"), ("r", "nothing to resume")):
+            await pilot.press(key)
+            await until(pilot, lambda words=words: words in re.sub(r"\s+", " ", shown(app)))
+
+    drive(store, scenario, (120, 40))
+    assert one(store, "SELECT count(*) FROM requests") == 0
+
+
+def test_a_deleted_run_closes_its_screen(store):
+    async def scenario(app, pilot):
+        await open_run(app, pilot)
+        change(store, "DELETE FROM runs")
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen), 4)
+        await until(pilot, lambda: "No experiment has been run yet" in shown(app), 4)
+
+    drive(store, scenario)
+
+
+def test_a_file_that_is_no_store_is_said_in_one_line(tmp_path):
+    path = tmp_path / "notes.db"
+    path.write_text("shopping list\n" * 100)
+
+    async def scenario(app, pilot):
+        await until(pilot, lambda: "is not an SQLite database" in re.sub(r"\s+", " ", shown(app)))
+
+    app = TombolaApp(path, tmp_path)
+
+    async def go():
+        async with app.run_test(size=(120, 40), notifications=True) as pilot:
+            await scenario(app, pilot)
+
+    asyncio.run(go())
+    assert path.read_text().startswith("shopping")
+
+
+HOSTILE = "\x1b[2J\x1b]0;owned\x07[bold red]markup[/] \u202etxet\u202c " + "x" * 10_000
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_hostile_text_is_shown_as_text(store, size):
+    conn = connect(store)
+    run = conn.execute("SELECT id FROM runs").fetchone()[0]
+    note(conn, run, HOSTILE)
+    set_state(conn, run, "failed", HOSTILE)
+    for table in ("name", "title", "paper", "expect", "preset", "device"):
+        conn.execute(f"UPDATE runs SET {table} = ?", (HOSTILE,))
+    conn.execute("INSERT INTO log (run, at, level, message) VALUES (?, ?, 'error', ?)", (run, HOSTILE, HOSTILE))
+    conn.execute("INSERT INTO alerts (run, at, kind, message) VALUES (?, ?, ?, ?)", (run, HOSTILE, HOSTILE, HOSTILE))
+    conn.execute("UPDATE searches SET name = ? WHERE name = 'colt'", (HOSTILE,))
+    conn.execute("UPDATE runs SET spec = replace(spec, '\"colt\"', json_quote(?))", (HOSTILE,))
+    conn.execute("UPDATE members SET segment = ?", (HOSTILE,))
+    conn.execute("UPDATE layers SET layer = ? WHERE layer = 'conv1.weight'", (HOSTILE,))
+    conn.execute("UPDATE overlaps SET layer = ? WHERE layer = 'conv1.weight'", (HOSTILE,))
+    conn.execute("UPDATE checks SET sentence = ?, verdict = 'clear'", (HOSTILE,))
+    conn.close()
+
+    async def scenario(app, pilot):
+        await until(pilot, lambda: "failed" in shown(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen) and "[bold red]markup[/]" in shown(app))
+        for number in KINDS:
+            await pilot.press(str(number))
+            await pilot.pause(0.1)
+            text = shown(app) + "".join(panel(app, n) for n in KINDS)
+            assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", text)
+            assert "this panel failed" not in text
+
+    drive(store, scenario, size)
+
+
+# A new experiment
+
+
+def test_a_preset_is_shown_with_what_it_is_and_costs(tmp_path):
+    async def scenario(app, pilot):
+        await pilot.press("n")
+        await until(pilot, lambda: "COLT, arXiv 2212.12770" in shown(app))
+        assert "fewer rounds" in shown(app), "what to expect"
+        await until(pilot, lambda: "can be pruned" in shown(app), 60)
+        assert re.search(r"time +about \d", shown(app))
+        assert "[searches.colt]" in shown(app), "its settings"
+
+    drive(tmp_path / "none.db", scenario, (120, 60))
+    assert not (tmp_path / "none.db").exists(), "nothing is written before the start"
+
+
+def test_fields_take_letters_as_letters_and_say_what_is_wrong(tmp_path, monkeypatch):
+    monkeypatch.setattr("tui.app.screens.new.plan", lambda experiment, device: pytest.fail("asked for a bad order"))
+
+    async def scenario(app, pilot):
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(app.screen, NewScreen))
+        app.screen.query_one("#sets", Input).focus()
+        await pilot.press(*"recipe.epochz", "equals_sign", "q", "question_mark")
+        assert app.screen.query_one("#sets", Input).value == "recipe.epochz=q?"
+        await until(pilot, lambda: "epochs" in shown(app).split("change")[1])
+        app.screen.query_one("#seeds", Input).focus()
+        await pilot.press("x")
+        assert "is no number" in shown(app)
+        await pilot.press("ctrl+s")
+        assert isinstance(app.screen, NewScreen)
+        await pilot.press("escape")
+        assert isinstance(app.screen, RunsScreen)
+
+    drive(tmp_path / "none.db", scenario, (120, 40))
+
+
+def test_starting_hands_the_form_to_the_launcher(tmp_path, monkeypatch):
+    cost = {
+        "device": "cpu",
+        "workers": 1,
+        "images": {"search": 60, "evaluation": 40, "total": 100},
+        "trainings": 3,
+        "seconds": 75.0,
+        "prunable": 90,
+        "weights": 100,
+        "memory_bytes": 4e8,
+        "disk_bytes": 1e6,
+        "searches": {"colt": {"rounds": 9, "rounds_low": 7, "rounds_high": 12}},
+    }
+    started = []
+    monkeypatch.setattr("tui.app.screens.new.plan", lambda experiment, device: cost)
+    monkeypatch.setattr("tui.app.screens.new.start", lambda *order: started.append(order) or "mine-bcdf")
+    monkeypatch.setattr(launch, "gone", lambda run: False)
+
+    async def scenario(app, pilot):
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(app.screen, NewScreen))
+        app.screen.query_one("#seeds", Input).value = "3-4 7"
+        app.screen.query_one("#name", Input).value = "mine"
+        app.screen.query_one("#sets", Input).value = "recipe.epochs=5; searches.colt.rate={conv = 0.3}"
+        app.screen.query_one("#presets").focus()
+        await pilot.press("enter", "enter")  # before the forecast has come: it starts when it has
+        await until(pilot, lambda: bool(started))
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen))
+
+    drive(tmp_path / "none.db", scenario, (120, 40))
+    ((db, _, experiment, preset, name, device, planned),) = started
+    assert (db, preset, name, device, planned) == (tmp_path / "none.db", "digits-demo", "mine", "auto", cost)
+    assert experiment.seeds == (3, 4, 7)
+    assert experiment.recipe.epochs == 5
+    assert experiment.searches["colt"].rate == {"conv": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("words", "seeds"), [("", None), ("0 1 2", (0, 1, 2)), ("5,6", (5, 6)), ("0-3", (0, 1, 2, 3)), ("7", (7,))]
+)
+def test_seeds_are_read_as_people_write_them(words, seeds):
+    assert read_seeds(words) == seeds
+
+
+@pytest.mark.parametrize("words", ["one", "1 1", "3-1", "-2", "1.5", "0-1000"])
+def test_seeds_that_make_no_sense_are_refused(words):
+    with pytest.raises(ValueError, match="seeds"):
+        read_seeds(words)
+
+
+# Keys, colours, start
+
+
+def test_every_action_of_the_table_exists_and_is_in_the_help():
+    screens = {"runs": RunsScreen, "run": RunScreen, "new": NewScreen, "anywhere": TombolaApp}
+    for action in ACTIONS:
+        name, _, arguments = action.call.partition("(")
+        owner = TombolaApp if name.startswith("app.") else screens[action.place]
+        method = getattr(owner, f"action_{name.removeprefix('app.')}")
+        if arguments:
+            ast.literal_eval(f"({arguments}")
+        assert callable(method)
+    text = help_text(list(PLACES)).plain
+    assert all(action.help in text and action.shown in text for action in ACTIONS)
+
+
+def test_keys_of_one_place_never_clash():
+    for place in PLACES:
+        keys = [key for action in ACTIONS if action.place in (place, "anywhere") for key in action.keys]
+        if place != "anywhere":
+            assert len(keys) == len(set(keys)), place
+
+
+@pytest.mark.parametrize("key", ["question_mark", "f1"])
+def test_help_opens_on_the_place_one_is_at(store, key):
+    async def scenario(app, pilot):
+        await open_run(app, pilot)
+        await pilot.press(key)
+        await until(pilot, lambda: "The search and seed above" in shown(app))
+        await pilot.press("escape")
+        assert isinstance(app.screen, RunScreen)
+
+    drive(store, scenario)
+
+
+def test_leaving_says_what_goes_on(running, capsys):
+    async def scenario(app, pilot):
+        await until(pilot, lambda: "1 running" in shown(app))
+        await pilot.press("q")
+
+    app = drive(running, scenario)
+    words = farewell(app._live)
+    assert words is not None
+    assert words.startswith("1 experiment keeps running (tiny-")
+    assert farewell(()) is None
+
+
+def test_the_first_screen_imports_nothing_heavy():
+    code = "import sys, tui.app.app; print([m for m in {} if m in sys.modules])".format(
+        ["torch", "numpy", "pandas", "pydantic", "plotext", "sqlite_utils", "presets.schema"]
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,97 @@
+"""The one table of what keys do. Bindings, the line at the foot and the help are made from it.
+
+A screen has a method `action_…` for each of its rows; what a key cannot do, that method says in words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from textual.binding import Binding, BindingType
+
+Place = Literal["runs", "run", "new", "anywhere"]
+
+PLACES: dict[Place, str] = {
+    "runs": "List of runs",
+    "run": "A run",
+    "new": "A new experiment",
+    "anywhere": "Anywhere",
+}
+
+
+@dataclass(frozen=True)
+class Action:
+    """`call` is the action of the screen (or app); `label` is empty where the foot has no room for it."""
+
+    place: Place
+    call: str
+    keys: tuple[str, ...]
+    shown: str
+    help: str
+    label: str = ""
+    first: bool = False
+    """Done before the focused widget sees the key: so each of keys typed ahead finds the focus where it should be."""
+
+
+ACTIONS = (
+    Action("runs", "open", ("enter",), "⏎", "Open the run under the cursor", "open"),
+    Action("runs", "new", ("n",), "n", "Choose a preset and start an experiment", "new"),
+    Action("runs", "pause", ("p",), "p", "Pause the run: it can be resumed to the same figures", "pause"),
+    Action("runs", "resume", ("r",), "r", "Resume a paused, stopped, failed or lost run", "resume"),
+    Action("runs", "stop", ("s",), "s", "Stop the run, after a question", "stop"),
+    Action("runs", "move(-1)", ("up", "k"), "↑ k", "Up"),
+    Action("runs", "move(1)", ("down", "j"), "↓ j", "Down"),
+    Action("runs", "move(-10)", ("pageup",), "PgUp", "Ten up"),
+    Action("runs", "move(10)", ("pagedown",), "PgDn", "Ten down"),
+    Action("runs", "move(-100000)", ("home", "g"), "Home g", "To the newest run"),
+    Action("runs", "move(100000)", ("end", "G"), "End G", "To the oldest run"),
+    Action("run", "back", ("escape", "backspace"), "Esc", "Back", "back"),
+    Action("run", "panel(1)", ("1",), "1", "The drum: every search and seed, round by round"),
+    Action("run", "panel(2)", ("2",), "2", "Curves of the members of a round"),
+    Action("run", "panel(3)", ("3",), "3", "Sparsity by layer"),
+    Action("run", "panel(4)", ("4",), "4", "Overlap of the members by layer, against chance"),
+    Action("run", "panel(5)", ("5",), "5", "Accuracy against sparsity"),
+    Action("run", "panel(6)", ("6",), "6", "Log, alerts and verdicts"),
+    Action("run", "next_panel(1)", ("tab",), "Tab", "The next panel", "panel"),
+    Action("run", "next_panel(-1)", ("shift+tab",), "⇧Tab", "The panel before"),
+    Action("run", "lane(-1)", ("up", "k"), "↑ k", "The search and seed above"),
+    Action("run", "lane(1)", ("down", "j"), "↓ j", "The search and seed below", "search"),
+    Action("run", "round(-1)", ("left", "h"), "← h", "An earlier round"),
+    Action("run", "round(1)", ("right", "l"), "→ l", "A later round", "round"),
+    Action("run", "pause", ("p",), "p", "Pause: it can be resumed to the same figures", "pause"),
+    Action("run", "resume", ("r",), "r", "Resume a paused, stopped, failed or lost run", "resume"),
+    Action("run", "stop", ("s",), "s", "Stop, after a question", "stop"),
+    Action("run", "follow", ("f",), "f", "Follow what is being trained", "follow"),
+    Action("run", "measure", ("m",), "m", "Curves: accuracy or loss, validation or training"),
+    Action("run", "sets", ("o",), "o", "Overlap: of what was removed, or of what was kept"),
+    Action("run", "arms", ("a",), "a", "Accuracy: tickets of all searches, or all arms of one", "arms"),
+    Action("run", "scroll(1)", ("pageup",), "PgUp", "Back in the log"),
+    Action("run", "scroll(-1)", ("pagedown",), "PgDn", "Forward in the log"),
+    Action("new", "back", ("escape",), "Esc", "Back, without starting", "back"),
+    Action("new", "start", ("ctrl+s",), "^S", "Start the experiment", "start"),
+    Action("new", "next", ("enter",), "⏎", "From the list to Start; on Start: start", "choose"),
+    Action("new", "app.focus_next", ("tab",), "Tab", "The next field", "field", first=True),
+    Action("new", "app.focus_previous", ("shift+tab",), "⇧Tab", "The field before", first=True),
+    Action("anywhere", "help", ("question_mark", "f1"), "?", "This help", "help"),
+    Action("anywhere", "leave", ("q", "ctrl+q"), "q", "Leave; experiments go on without the app", "leave"),
+)
+
+
+def of(place: Place) -> list[Action]:
+    return [action for action in ACTIONS if action.place == place]
+
+
+def bindings(place: Place) -> list[BindingType]:
+    """What a screen (or, for "anywhere", the app) binds; ids stay when keys are remapped."""
+    return [
+        Binding(
+            ",".join(action.keys),
+            action.call,
+            action.help,
+            id=f"{place}.{action.call}",
+            show=False,
+            priority=action.first,
+        )
+        for action in of(place)
+    ]

@@ -1,0 +1,197 @@
+"""The app: it holds the store's watcher and the screens together, and asks things of experiments.
+
+What a first screen does not need is imported when it is first needed: the list of runs is on the screen in a third of
+a second, over SSH too.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from textual import work
+from textual.app import App
+
+from store.errors import StoreError
+from store.live import Run
+from tui.app.actions import bindings
+from tui.app.look import THEME
+from tui.app.screens.base import PlaceScreen
+from tui.app.screens.runs import RunsScreen
+from tui.app.watching import RunSeen, RunsSeen, StoreFailed, Watch
+from tui.app.wording import plural
+from tui.plain import plain
+
+ENDED = "is {state}: there is nothing to {verb}"
+
+
+class TombolaApp(App[None]):
+    """The terminal app over one store. Experiments are other processes: leaving it stops none."""
+
+    CSS_PATH = "app.tcss"
+    TITLE = "Tombola"
+    BINDINGS = bindings("anywhere")
+    ENABLE_COMMAND_PALETTE = False
+
+    def __init__(self, db: Path, files: Path) -> None:
+        # NO_COLOR means no colour at all: Textual's own colours would otherwise become greys.
+        super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
+        self.register_theme(THEME)
+        self.theme = "ansi-dark" if "NO_COLOR" in os.environ else THEME.name
+        self.db, self.files = db, files
+        self.watch_store = Watch(self, db)
+        self._live: tuple[Run, ...] = ()
+
+    def get_default_screen(self) -> RunsScreen:
+        return RunsScreen()
+
+    def on_mount(self) -> None:
+        self.watch_store.start()
+
+    def on_unmount(self) -> None:
+        self.watch_store.stop()
+
+    def say(self, words: str, severity: str = "information") -> None:
+        """Tell a person something in passing, such as why a key cannot act."""
+        self.notify(plain(words), severity=severity, markup=False)  # type: ignore[arg-type]
+
+    # Snapshots
+
+    def on_runs_seen(self, seen: RunsSeen) -> None:
+        self._live = tuple(run for run in seen.runs if run.state == "running")
+        for screen in self.screen_stack:
+            if isinstance(screen, RunsScreen):
+                screen.show(seen)
+
+    def on_run_seen(self, seen: RunSeen) -> None:
+        from tui.app.screens.run import RunScreen
+
+        for screen in self.screen_stack:
+            if isinstance(screen, RunScreen):
+                screen.show(seen)
+
+    def on_store_failed(self, failed: StoreFailed) -> None:
+        self.say(failed.reason, "error")
+
+    # Screens
+
+    def open_run(self, run: Run) -> None:
+        """The screen of a run."""
+        from tui.app.screens.run import RunScreen
+
+        self.push_screen(RunScreen(run))
+
+    def open_new(self) -> None:
+        """The screen that starts an experiment."""
+        from tui.app.screens.new import NewScreen
+
+        self.push_screen(NewScreen())
+
+    def started(self, run: str) -> None:
+        """An experiment has been started: put the cursor on it, and see to it that its engine comes up."""
+        self._look_after(run)
+        self.say(f"{run} is running; it goes on when you leave")
+        for screen in self.screen_stack:
+            if isinstance(screen, RunsScreen):
+                screen.point_at(run)
+
+    # Asking things of a run
+
+    def stop(self, run: Run) -> None:
+        """After a question; what has been finished stays."""
+        if run.state != "running":
+            self.say(f"{run.id} {ENDED.format(state=run.state, verb='stop')}")
+            return
+        from tui.app.screens.ask import Ask
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._request(run.id, "stop")
+
+        self.push_screen(
+            Ask(f"Stop {plain(run.id)}?", "What it has found stays; r resumes it later.", "stop it", "let it run"),
+            answered,
+        )
+
+    def pause(self, run: Run) -> None:
+        if run.state != "running":
+            self.say(f"{run.id} {ENDED.format(state=run.state, verb='pause')}")
+            return
+        self._request(run.id, "pause")
+
+    def resume(self, run: Run) -> None:
+        if run.state in ("running", "finished"):
+            self.say(f"{run.id} {ENDED.format(state=run.state, verb='resume')}")
+            return
+        self._resume(run.id)
+
+    @work(thread=True, group="ask", exit_on_error=False)
+    def _request(self, run: str, action: str) -> None:
+        from store.connection import connect
+        from store.editing import request
+
+        try:
+            conn = connect(self.db)
+            try:
+                request(conn, run, action)
+            finally:
+                conn.close()
+        except StoreError as error:
+            self.call_from_thread(self.say, str(error), "error")
+        else:
+            self.call_from_thread(self.say, f"asked {run} to {action}")
+
+    @work(thread=True, group="ask", exit_on_error=False)
+    def _resume(self, run: str) -> None:
+        from tui.launch import LaunchError, resume
+
+        try:
+            resume(self.db, self.files, run)
+        except (StoreError, LaunchError, OSError) as error:
+            self.call_from_thread(self.say, str(error), "error")
+        else:
+            self.call_from_thread(self.say, f"{run} goes on")
+            self.call_from_thread(self._look_after, run)
+
+    def _look_after(self, run: str) -> None:
+        """Look each second whether the engine started here has ended; if without a word, that is written down."""
+        from tui.launch import gone
+
+        def look() -> None:
+            if gone(run):
+                timer.stop()
+                self._bury(run)
+
+        timer = self.set_interval(1.0, look)
+
+    @work(thread=True, group="ask", exit_on_error=False)
+    def _bury(self, run: str) -> None:
+        from tui.launch import bury
+
+        with suppress(StoreError):
+            bury(self.db, self.files, run)
+
+    # Actions
+
+    def action_help(self) -> None:
+        from tui.app.screens.help import Help
+
+        if isinstance(self.screen, PlaceScreen):
+            self.push_screen(Help(self.screen.place))
+
+    def action_leave(self) -> None:
+        """Leave; what is running goes on, and the shell is told so."""
+        self.exit(message=farewell(self._live))
+
+    async def action_quit(self) -> None:
+        self.action_leave()
+
+
+def farewell(running: tuple[Run, ...]) -> str | None:
+    """What the shell says after the app: how many experiments go on, and how to come back to them."""
+    if not running:
+        return None
+    names = ", ".join(plain(run.id) for run in running[:3]) + (", …" if len(running) > 3 else "")
+    verb = "keeps" if len(running) == 1 else "keep"
+    return f"{plural(len(running), 'experiment')} {verb} running ({names}). Come back with: tombola"

@@ -1,0 +1,1 @@
+"""What fills the terminal: the list of runs, one run, a new one, help, and a question."""

@@ -1,0 +1,193 @@
+"""One run, live: six panels in a grid, or one at a time on a small terminal."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import Container
+
+from store.live import Focus, Run
+from tui.app.actions import bindings
+from tui.app.look import ACCENT, DIM
+from tui.app.screens.base import PlaceScreen
+from tui.app.watching import RunSeen, Wish
+from tui.app.widgets.bars import LAYERS, OVERLAP
+from tui.app.widgets.canvas import Canvas
+from tui.app.widgets.curves import CURVES, MEASURES
+from tui.app.widgets.drum import DRUM
+from tui.app.widgets.figures import FIGURES
+from tui.app.widgets.heads import idle_calls, run_lines
+from tui.app.widgets.panel import Panel, Scene
+from tui.app.widgets.words import LOG
+from tui.plain import plain
+
+KINDS = {1: DRUM, 2: CURVES, 3: LAYERS, 4: OVERLAP, 5: FIGURES, 6: LOG}
+
+PLACED = (1, 5, 2, 3, 4, 6)
+"""Panels in the order in which the grid takes them up, row by row."""
+
+
+class RunScreen(PlaceScreen):
+    """What a person looks at is a search, a seed and a round; every panel shows that."""
+
+    place = "run"
+    BINDINGS = bindings("run")
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self.run = run
+        self._scene: Scene | None = None
+        self._point: Focus | None = None
+        self._alone = 0
+        self._tab = 1
+
+    def compose(self) -> ComposeResult:
+        yield Canvas(id="head")
+        yield Canvas(id="tabs")
+        with Container(id="panels"):
+            for number in PLACED:
+                yield Panel(number, KINDS[number])
+        yield Canvas(id="foot")
+
+    def on_screen_resume(self) -> None:
+        self._look()
+
+    def show(self, seen: RunSeen) -> None:
+        """A snapshot has come, perhaps before there is anything to show it in."""
+        if seen.run != self.run.id:
+            return
+        if not self.is_mounted:
+            self.call_later(self.show, seen)
+            return
+        if seen.view is None:
+            self.tombola.say(f"{self.run.id} has been deleted")
+            self.dismiss()
+            return
+        self.run = seen.view.run
+        self._scene = replace(self._scene, view=seen.view) if self._scene else Scene(seen.view)
+        self.fit()
+
+    @property
+    def _shown(self) -> list[int]:
+        if self.has_class("wide"):
+            return [self._alone] if self._alone else list(PLACED)
+        return [self._tab]
+
+    def fit(self) -> None:
+        width = self.size.width - 2
+        if width < 1:
+            return
+        head = self.query_one("#head", Canvas)
+        head.paint(run_lines(self.run, head.size.width or width))
+        self.draw_foot(idle_calls(self.run))
+        self.query_one("#tabs", Canvas).paint(self._tabs())
+        alone = len(self._shown) == 1
+        panels = self.query_one("#panels")
+        panels.set_class(alone, "alone")
+        if self._scene is not None and not alone:
+            # The drum is as high as it has lines, up to a third; the rest is shared by what can use it.
+            lanes = self._scene.view.lanes
+            airy, tight = len(lanes) + len({lane.search for lane in lanes}) + 2, len(lanes) + 3
+            height = self.size.height
+            top = max(6, min(airy if airy <= height // 3 else tight, height // 2 - 6))
+            panels.styles.grid_rows = f"{top} 1fr {max(10, min(height - 34, height // 3))}"
+        for panel in self.query(Panel):
+            panel.display = panel.number in self._shown
+            if self._scene is not None:
+                panel.show(self._scene)
+
+    def _tabs(self) -> list[Text]:
+        """The names of the panels, and the heading of the one shown."""
+        line = Text(no_wrap=True)
+        for number, kind in KINDS.items():
+            here = self._shown == [number]
+            line.append(f" {number} ", f"bold {ACCENT}{' reverse' if here else ''}")
+            line.append(f"{kind.title} ", f"bold {ACCENT} reverse" if here else DIM)
+        heading = KINDS[self._tab].heading(self._scene) if self._scene is not None else ""
+        return [line, Text(), Text(f" {plain(heading)}", ACCENT)]
+
+    def _look(self) -> None:
+        self.tombola.watch_store.look_at(Wish(self.run.id, whole=True, focus=self._point))
+
+    def _change(self, **values: object) -> None:
+        if self._scene is not None:
+            self._scene = replace(self._scene, **values)  # type: ignore[arg-type]
+            self.fit()
+
+    # What is looked at
+
+    def action_lane(self, lines: int) -> None:
+        """Another search and seed, at its newest round."""
+        if self._scene is None or (turn := self._scene.view.turn) is None:
+            return
+        keys = [lane.key for lane in self._scene.view.lanes if lane.rounds]
+        at = keys.index((turn.search, turn.seed))
+        to = max(0, min(at + lines, len(keys) - 1))
+        self._point = Focus(*keys[to])
+        self._look()
+
+    def action_round(self, rounds: int) -> None:
+        """An earlier or later round of the same search and seed."""
+        if self._scene is None or (turn := self._scene.view.turn) is None:
+            return
+        key = (turn.search, turn.seed)
+        newest = next(lane.rounds[-1].round for lane in self._scene.view.lanes if lane.key == key)
+        to = max(1, min(turn.round + rounds, newest))
+        self._point = Focus(*key, None if to == newest else to)
+        self._look()
+
+    def action_follow(self) -> None:
+        self._point = None
+        self._look()
+
+    def action_measure(self) -> None:
+        if self._scene is not None:
+            self._change(measure=(self._scene.measure + 1) % len(MEASURES))
+
+    def action_sets(self) -> None:
+        if self._scene is not None:
+            self._change(sets="kept" if self._scene.sets == "removed" else "removed")
+
+    def action_arms(self) -> None:
+        if self._scene is not None:
+            searches = len({lane.search for lane in self._scene.view.lanes})
+            self._change(arms=(self._scene.arms + 1) % (searches + 1))
+
+    def action_scroll(self, pages: int) -> None:
+        if self._scene is not None:
+            page = max(self.query_one("#panel-6", Panel).size.height - 1, 1)
+            self._change(log_back=max(0, self._scene.log_back + pages * page))
+
+    # Panels
+
+    def action_panel(self, number: int) -> None:
+        """This panel alone; on a large terminal the same key brings the others back."""
+        self._tab = number
+        self._alone = 0 if self._alone == number or not self.has_class("wide") else number
+        self.fit()
+
+    def action_next_panel(self, by: int) -> None:
+        numbers = sorted(KINDS)
+        self._tab = numbers[(self._tab - 1 + by) % len(numbers)]
+        self._alone = self._tab if self._alone else 0
+        self.fit()
+
+    def action_back(self) -> None:
+        if self._alone and self.has_class("wide"):
+            self._alone = 0
+            self.fit()
+        else:
+            self.dismiss()
+
+    # The run
+
+    def action_stop(self) -> None:
+        self.tombola.stop(self.run)
+
+    def action_pause(self) -> None:
+        self.tombola.pause(self.run)
+
+    def action_resume(self) -> None:
+        self.tombola.resume(self.run)

@@ -1,0 +1,126 @@
+"""The thread that reads the store: it asks once a second whether anything changed, and hands over snapshots.
+
+Widgets are never touched from here. What is on the screen is said with `look_at`; an answer comes as a message.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual.message import Message
+
+from store.errors import StoreError
+from store.live import Focus, Live, Preview, Run, View
+
+if TYPE_CHECKING:
+    from textual.app import App
+
+POLL_SECONDS = 1.0
+"""Between two looks at the store; the engine writes about as often."""
+
+
+class RunsSeen(Message):
+    """The list of runs, and a preview of the one under the cursor."""
+
+    def __init__(self, runs: tuple[Run, ...], preview: Preview | None) -> None:
+        super().__init__()
+        self.runs, self.preview = runs, preview
+
+
+class RunSeen(Message):
+    """The run on the screen; None when it has been deleted."""
+
+    def __init__(self, run: str, view: View | None) -> None:
+        super().__init__()
+        self.run, self.view = run, view
+
+
+class StoreFailed(Message):
+    """The store cannot be read; it is tried again."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the screen shows: the list with a run under its cursor, or (`whole`) one run with a focus."""
+
+    run: str | None = None
+    whole: bool = False
+    focus: Focus | None = None
+
+
+class Watch:
+    """Reads in a thread of its own from `start` to `stop`."""
+
+    def __init__(self, app: App[None], db: Path) -> None:
+        self._app, self._db = app, db
+        self._wish = Wish()
+        self._wake = threading.Event()
+        self._ended = False
+        self._thread = threading.Thread(target=self._read, name="watch", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; waits for a read under way, a few milliseconds."""
+        self._ended = True
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(2.0)
+
+    def look_at(self, wish: Wish) -> None:
+        """From now on show this, beginning at once."""
+        self._wish = wish
+        self._wake.set()
+
+    def _read(self) -> None:
+        live: Live | None = None
+        wish: Wish | None = None
+        shown: object = None
+        failure = ""
+        while not self._ended:
+            self._wake.clear()
+            if self._wish is not wish:
+                wish, shown = self._wish, None
+            try:
+                live = live or Live(self._db)
+                # Whether an engine lives is not in the store: while one should, it is looked for every time.
+                if live.changed() or shown is None or _may_vanish(shown):
+                    shown = self._answer(live, wish, shown)
+                failure = ""
+            except (StoreError, sqlite3.Error) as error:
+                if str(error) != failure:
+                    failure = str(error)
+                    self._app.post_message(StoreFailed(failure))
+                if live is not None:
+                    live.close()
+                    live, shown = None, None
+            self._wake.wait(POLL_SECONDS)
+        if live is not None:
+            live.close()
+
+    def _answer(self, live: Live, wish: Wish, shown: object) -> object:
+        """Read what is wished for, and hand it over where it differs from what was."""
+        if wish.whole and wish.run is not None:
+            view = live.view(wish.run, wish.focus)
+            if view is None or view != shown:
+                self._app.post_message(RunSeen(wish.run, view))
+            return view or "gone"
+        runs = live.runs()
+        preview = live.preview(wish.run or runs[0].id) if runs else None
+        if (runs, preview) != shown:
+            self._app.post_message(RunsSeen(runs, preview))
+        return runs, preview
+
+
+def _may_vanish(shown: object) -> bool:
+    runs = (shown.run,) if isinstance(shown, View) else shown[0] if isinstance(shown, tuple) else ()
+    return any(run.state == "running" for run in runs)

@@ -1,0 +1,112 @@
+"""Accuracy against sparsity: each ticket at its own sparsity, with intervals, and the dense network as a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.text import Text
+
+from store.live import Figure, Preview
+from tui.app.look import note
+from tui.app.widgets.panel import Kind, Scene
+from tui.app.widgets.plot import plot
+from tui.drawing import SPARSITY_TICKS, Series, by_remaining
+
+
+def draw(scene: Scene, width: int, height: int) -> list[Text]:
+    searches = list(dict.fromkeys(lane.search for lane in scene.view.lanes))
+    chosen = searches[scene.arms - 1] if 0 < scene.arms <= len(searches) else None
+    return lines(scene.view, chosen, width, height)
+
+
+def lines(view: Preview, search: str | None, width: int, height: int) -> list[Text]:
+    """The found tickets of every search, or every arm of one."""
+    colours = {lane.search: lane.colour for lane in view.lanes}
+    groups: dict[tuple[str | None, str], list[Figure]] = {}
+    for figure in view.figures:
+        found = figure.start == "ticket" and figure.mask == "found"
+        if figure.search is None or (figure.search == search if search else found):
+            groups.setdefault((figure.search, figure.arm), []).append(figure)
+    dense = [_dense(figures, groups) for (of, _), figures in groups.items() if of is None]
+    tickets = [
+        _series(figures, arm if search else of, i if search else colours.get(of, 0))
+        for i, ((of, arm), figures) in enumerate((key, fs) for key, fs in groups.items() if key[0] is not None)
+        if of is not None
+    ]
+    if not dense and not tickets:
+        return note("nothing has been evaluated yet", width)
+    return plot(
+        [*dense, *tickets],
+        width,
+        height,
+        x_label="sparsity, %",
+        y_label="test accuracy, %" + _seeds(view.figures),
+        x_limits=(0.0, _far(view)),
+        y_limits=_window([*dense, *tickets]),
+        x_ticks=SPARSITY_TICKS,
+    )
+
+
+def _far(view: Preview) -> float | None:
+    """The right end: the target of the searches, so that the plot stands still while it fills; None beyond it."""
+    target = max((lane.target for lane in view.lanes if lane.target is not None), default=None)
+    if target is None or any(figure.sparsity > target for figure in view.figures):
+        return None
+    return by_remaining(target)
+
+
+def _window(series: list[Series]) -> tuple[float, float]:
+    """From bottom to top, within 0 and 100: every mean, at least five points, and intervals as far as means allow.
+
+    So a difference of one image does not look like a fall, and the huge intervals of two seeds end at the edge.
+    """
+    levels = [y for one in series for y in one.ys]
+    low, high = min(levels), max(levels)
+    errors = sorted(error for one in series for error in one.errors or () if error is not None)
+    spread = max(high - low, 5.0)
+    median = errors[len(errors) // 2] if errors else 0.0
+    room = max((spread - (high - low)) / 2, spread / 8, min(median, spread / 2))
+    return max(low - room, 0.0), min(high + room, 100.0)
+
+
+def _series(figures: Iterable[Figure], label: str | None, colour: int) -> Series:
+    chosen = list(figures)
+    return Series(
+        label or "",
+        [by_remaining(f.sparsity) for f in chosen],
+        [100 * f.accuracy for f in chosen],
+        errors=[None if f.half_width is None else 100 * f.half_width for f in chosen],
+        colour=colour,
+    )
+
+
+def _dense(figures: list[Figure], groups: dict[tuple[str | None, str], list[Figure]]) -> Series:
+    """A line at the dense accuracy, as far as the sparsest ticket; its interval stands at its left end."""
+    figure = figures[0]
+    sparsest = max((f.sparsity for some in groups.values() for f in some), default=0.0)
+    width = None if figure.half_width is None else 100 * figure.half_width
+    level = 100 * figure.accuracy
+    return Series(
+        f"{figure.arm} {level:.1f} %",
+        [0.0, max(by_remaining(min(sparsest, 0.9999)), 0.3)],
+        [level, level],
+        errors=[width, None],
+        dashed=True,
+    )
+
+
+def _seeds(figures: tuple[Figure, ...]) -> str:
+    most = max((f.seeds for f in figures), default=0)
+    least = min((f.seeds for f in figures), default=0)
+    seeds = f"{most}" if least == most else f"{least} to {most}"
+    return f", mean of {seeds} seeds, 95 % interval" if most > 1 else ", one seed"
+
+
+def heading(scene: Scene) -> str:
+    searches = list(dict.fromkeys(lane.search for lane in scene.view.lanes))
+    if 0 < scene.arms <= len(searches):
+        return f"accuracy · all arms of {searches[scene.arms - 1]}"
+    return "accuracy · tickets of every search"
+
+
+FIGURES = Kind("accuracy", heading, lambda scene: (scene.arms, scene.view.figures), draw)

@@ -1,0 +1,79 @@
+"""A panel of a run's screen: a function from a scene to lines, drawn again when what it shows has changed.
+
+A fault in a panel is shown in that panel; the rest of the screen goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any
+
+from rich.text import Text
+from textual.events import Resize
+
+from store.live import View
+from tui.app.widgets.canvas import Canvas
+from tui.plain import plain
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A snapshot of a run, and how a person looks at it."""
+
+    view: View
+    measure: int = 0
+    """Which of `curves.MEASURES` the curves show."""
+    sets: str = "removed"
+    """Overlap of the weights "removed" or "kept"."""
+    arms: int = 0
+    """0: tickets of every search; n: all arms of the n-th search."""
+    log_back: int = 0
+    """Lines between the newest and the last one shown."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a panel is: its title, what of a scene it shows, and how."""
+
+    title: str
+    heading: Callable[[Scene], str]
+    part: Callable[[Scene], Any]
+    draw: Callable[[Scene, int, int], list[Text]]
+
+
+class Panel(Canvas):
+    """One of the numbered panels."""
+
+    def __init__(self, number: int, kind: Kind) -> None:
+        super().__init__(id=f"panel-{number}", classes="panel")
+        self.number, self.kind = number, kind
+        self._scene: Scene | None = None
+        self._drawn: Hashable = None
+
+    def show(self, scene: Scene) -> None:
+        """Show this scene from now on; drawn only where the panel can be seen."""
+        self._scene = scene
+        self._draw()
+
+    def on_resize(self, _: Resize) -> None:
+        self._draw()
+
+    def _draw(self) -> None:
+        scene, size = self._scene, self.size
+        if scene is None or not self.display or not size:
+            return
+        heading = plain(self.kind.heading(scene))
+        if len(heading) > size.width - 6:  # what comes after the dot is said elsewhere too
+            heading = plain(heading.split(" · ")[0], max(size.width - 6, 1))
+        self.border_title = Text.assemble((f"{self.number} ", "dim"), heading)
+        try:
+            wanted = (size, self.kind.part(scene))
+            if wanted == self._drawn:
+                return
+            lines = self.kind.draw(scene, size.width, size.height)
+            self._drawn = wanted
+        except Exception as error:  # whatever it is, it stays in this panel
+            self.log.error(f"panel {self.number}: {error!r}")
+            lines = [Text(plain(f"this panel failed: {error!r}"), "color(203)")]
+        self.paint(lines)
