@@ -5,7 +5,8 @@ It reads an experiment from the store and writes everything that happens back in
 - `__main__` the command line; `plan` forecasts, `run` attempts a run
 - `searches/` how tickets are found, one file a method; `arms` what is trained to judge them; `checks/` questions
   answered from the rows
-- `trainings` what is to be done and what is done; `workers` processes that do it; `training` one training
+- `turning` a search as it turns; `trainings` what is to be done and what is done; `workers` processes that do it;
+  `training` one training
 - `masks`, `optimizers`, `schedules`, `draws` the parts of a training; `networks/`, `data/` what is trained on what
 - `recording` rows; `tensors` files; `forecast` and `devices` cost and layout
 

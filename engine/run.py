@@ -12,7 +12,6 @@ import signal
 import time
 import traceback
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from engine.searches import Begun, Context, Follow, Point, Step, Ticket, Train
 from engine.searches.colt import segments
 from engine.training import Result, Trainer
 from engine.trainings import Failed, Trainings, phrase
+from engine.turning import Turning, told
 from engine.workers import Pool, WorkerDied
 from presets.schema import Colt, Experiment, Like
 from store.connection import connect_readonly
@@ -66,48 +66,6 @@ def run(run_id: str, db: Path, files: Path) -> int:
         pool.close()
 
 
-@dataclass
-class _Turning:
-    """A search of one seed as it turns: its generator, the tickets found, the members of the round under way."""
-
-    context: Context
-    steps: searches.Search | None = None
-    ended: bool = False
-    begun: int = 0
-    tickets: dict[int, Ticket] = field(default_factory=dict)
-    sparsity: dict[int, float] = field(default_factory=dict)
-    members: list[str] = field(default_factory=list)
-
-    @property
-    def key(self) -> tuple[str, int]:
-        return self.context.name, self.context.seed
-
-    @property
-    def stuck(self) -> bool:
-        """Whether the newest round removed nothing, so that no later one would."""
-        ticket = self.tickets.get(max(self.tickets, default=0))
-        return ticket is not None and masks.alive(ticket.mask) == masks.alive(ticket.before)
-
-    def note(self, ticket: Ticket) -> None:
-        self.begun = max(self.begun, ticket.round)
-        self.tickets[ticket.round] = ticket
-        self.sparsity[ticket.round] = 1 - masks.alive(ticket.mask) / sum(m.numel() for m in ticket.mask.values())
-
-    def removed(self, number: int) -> dict[str, int]:
-        """Weights that a round pruned, by layer kind."""
-        ticket = self.tickets[number]
-        return searches.removed(ticket.before, ticket.mask, self.context.kinds)
-
-
-def told(leader: _Turning, request: Begun | Follow) -> bool | dict[str, int] | None:
-    """What a search that follows `leader` is answered; None: not yet."""
-    if isinstance(request, Follow):
-        return leader.removed(request.round) if request.round in leader.tickets else None
-    if leader.begun >= request.round:
-        return True
-    return False if leader.ended else None
-
-
 class _Attempt:
     def __init__(
         self, run_id: str, experiment: Experiment, data: Dataset, pool: Pool, writer: Writer, files: Path
@@ -115,8 +73,8 @@ class _Attempt:
         self.run, self.experiment, self.data, self.pool, self.writer = run_id, experiment, data, pool, writer
         self.files = files
         self.record = Recorder(writer, run_id, experiment, files)
-        self.turning: dict[tuple[str, int], _Turning] = {}
-        self.following: dict[tuple[str, int], list[tuple[Begun | Follow, _Turning]]] = {}
+        self.turning: dict[tuple[str, int], Turning] = {}
+        self.following: dict[tuple[str, int], list[tuple[Begun | Follow, Turning]]] = {}
         self.evaluated: set[tuple[str, int, str, int]] = set()
         self.asked: str | None = None
 
@@ -211,7 +169,7 @@ class _Attempt:
                 paths[key] = turning.sparsity | self._ahead(turning)
         return cost(self.experiment, len(self.data.train), paths).total
 
-    def _ahead(self, turning: _Turning) -> dict[int, float]:
+    def _ahead(self, turning: Turning) -> dict[int, float]:
         """Sparsity of the rounds still to come, as the last one lets expect."""
         alive = loss = None
         done = max(turning.tickets, default=0)
@@ -232,7 +190,7 @@ class _Attempt:
         """Start every search and arm from what the store holds."""
         for seed in self.experiment.seeds:
             for name in self.experiment.searches:
-                turning = _Turning(Context(self.experiment, name, seed, self.data))
+                turning = Turning(Context(self.experiment, name, seed, self.data))
                 self._recall(turning)
                 turning.steps = searches.start(turning.context)
                 self.turning[name, seed] = turning
@@ -250,7 +208,7 @@ class _Attempt:
                 else:
                     self._turn(turning, None)
 
-    def _recall(self, turning: _Turning) -> None:
+    def _recall(self, turning: Turning) -> None:
         """Tickets and rewind point that earlier attempts found; at first, the segments are written down."""
         context = turning.context
         mask = context.begin()[1]
@@ -274,7 +232,7 @@ class _Attempt:
 
     # Searches
 
-    def _turn(self, turning: _Turning, answer: Any) -> None:
+    def _turn(self, turning: Turning, answer: Any) -> None:
         """Let a search go on with the answer to its last request, until it has to wait again."""
         assert turning.steps is not None
         name, seed = turning.key
@@ -304,7 +262,7 @@ class _Attempt:
                     self.record.alert("stuck", words, name, seed, request.round)
                     return self._ended(turning)
 
-    def _train(self, turning: _Turning, request: Train) -> None:
+    def _train(self, turning: Turning, request: Train) -> None:
         """Ask for a round's trainings; the search goes on when all are done."""
         name, seed = turning.key
         jobs = request.members
@@ -329,7 +287,7 @@ class _Attempt:
             turning.begun = max(turning.begun, request.round)
             self._wake(turning)
 
-    def _found(self, turning: _Turning, ticket: Ticket) -> None:
+    def _found(self, turning: Turning, ticket: Ticket) -> None:
         """A round has ended: store its ticket, evaluate it, and wake the searches that follow."""
         name, seed = turning.key
         turning.note(ticket)
@@ -343,12 +301,12 @@ class _Attempt:
         if others and all((other[layer] == first[layer]).all() for other in others for layer in first):
             self.record.alert("equal", "all members found the same mask", name, seed, ticket.round)
         lost = 1 - masks.alive(ticket.mask) / masks.alive(ticket.before)
-        words = f"ticket at {turning.sparsity[ticket.round]:.2%} sparsity, {lost:.1%} of what was left removed"
-        self.record.log("info", f"{name} seed {seed} round {ticket.round}: {words}")
+        words = f"{100 * turning.sparsity[ticket.round]:.1f} % sparsity, {100 * lost:.1f} % of what was left removed"
+        self.record.log("info", f"{name} seed {seed} round {ticket.round}: ticket at {words}")
         self._arms_of(turning, ticket.round)
         self._wake(turning)
 
-    def _ended(self, turning: _Turning) -> None:
+    def _ended(self, turning: Turning) -> None:
         """A search has reached its target: levels beyond its last ticket take that ticket."""
         turning.ended = True
         last = max(turning.tickets, default=0)
@@ -358,7 +316,7 @@ class _Attempt:
                 self._evaluate(name, turning.key[1], turning, last)
         self._wake(turning)
 
-    def _wake(self, leader: _Turning) -> None:
+    def _wake(self, leader: Turning) -> None:
         """Answer the searches that waited for this one, as far as it can now."""
         for request, turning in self.following.pop(leader.key, []):
             answer = told(leader, request)
@@ -369,7 +327,7 @@ class _Attempt:
 
     # Arms
 
-    def _arms_of(self, turning: _Turning, number: int) -> None:
+    def _arms_of(self, turning: Turning, number: int) -> None:
         """Ask for the arms of a ticket just found, and of the tickets nearest to the levels it has passed."""
         name, seed = turning.key
         now, before = turning.sparsity[number], turning.sparsity.get(number - 1, -1.0)
@@ -383,7 +341,7 @@ class _Attempt:
                 for ticket in sorted(chosen):
                     self._evaluate(arm, seed, turning, ticket)
 
-    def _evaluate(self, arm: str, seed: int, turning: _Turning | None = None, number: int = 0) -> None:
+    def _evaluate(self, arm: str, seed: int, turning: Turning | None = None, number: int = 0) -> None:
         """Ask for an arm's training, of a ticket or dense, unless it was asked for before."""
         search = turning.key[0] if turning else ""
         if (arm, seed, search, number) in self.evaluated:
@@ -397,6 +355,6 @@ class _Attempt:
 
         def taken(result: Result) -> None:
             self.record.evaluation(arm, seed, search, number, job.key)
-            self.record.log("info", f"{phrase(about)}: {result.test.accuracy:.2%} on test")
+            self.record.log("info", f"{phrase(about)}: {100 * result.test.accuracy:.2f} % on test")
 
         self.trainings.want(job, about, taken, keep=False)

@@ -1,0 +1,50 @@
+"""A search of one seed as it turns: what the run knows of it beside the method's own generator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from engine import masks, searches
+from engine.searches import Begun, Context, Follow, Ticket
+
+
+@dataclass
+class Turning:
+    """A search of one seed as it turns: its generator, the tickets found, the members of the round under way."""
+
+    context: Context
+    steps: searches.Search | None = None
+    ended: bool = False
+    begun: int = 0
+    tickets: dict[int, Ticket] = field(default_factory=dict)
+    sparsity: dict[int, float] = field(default_factory=dict)
+    members: list[str] = field(default_factory=list)
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.context.name, self.context.seed
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the newest round removed nothing, so that no later one would."""
+        ticket = self.tickets.get(max(self.tickets, default=0))
+        return ticket is not None and masks.alive(ticket.mask) == masks.alive(ticket.before)
+
+    def note(self, ticket: Ticket) -> None:
+        self.begun = max(self.begun, ticket.round)
+        self.tickets[ticket.round] = ticket
+        self.sparsity[ticket.round] = 1 - masks.alive(ticket.mask) / sum(m.numel() for m in ticket.mask.values())
+
+    def removed(self, number: int) -> dict[str, int]:
+        """Weights that a round pruned, by layer kind."""
+        ticket = self.tickets[number]
+        return searches.removed(ticket.before, ticket.mask, self.context.kinds)
+
+
+def told(leader: Turning, request: Begun | Follow) -> bool | dict[str, int] | None:
+    """What a search that follows `leader` is answered; None: not yet."""
+    if isinstance(request, Follow):
+        return leader.removed(request.round) if request.round in leader.tickets else None
+    if leader.begun >= request.round:
+        return True
+    return False if leader.ended else None
