@@ -1,0 +1,52 @@
+"""The command `python -m tests.bench`: measures the benches named, or all, and prints or writes the figures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from tests import bench
+from tests.bench.measuring import machine
+
+TRIALS = {"startup": 21, "paint": 7, "demo": 3, "masks": 15, "threshold": 7, "training": 5}
+"""How often each bench is tried: more often the shorter it takes."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench", description=bench.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of: {', '.join(TRIALS)}; all when left out")
+    parser.add_argument("--repeats", type=int, metavar="N", help="trials of each case, instead of each bench's own")
+    parser.add_argument(
+        "--json", metavar="FILE", help="write machine, versions and every trial there too; - for stdout"
+    )
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(TRIALS):
+        parser.error(f"no bench named {', '.join(sorted(unknown))} (there are: {', '.join(TRIALS)})")
+    if options.repeats is not None and options.repeats < 1:
+        parser.error("--repeats: at least 1")
+
+    shown = sys.stderr if options.json == "-" else sys.stdout
+    facts = machine()
+    print(", ".join(f"{name} {fact}" for name, fact in facts.items()), file=shown)
+    figures = []
+    for name in options.names or TRIALS:
+        print(f"\n{name}", file=shown, flush=True)
+        for figure in import_module(f"tests.bench.{name}").measure(options.repeats or TRIALS[name]):
+            print(figure.line(), file=shown, flush=True)
+            figures.append(figure.as_dict())
+    if options.json:
+        text = json.dumps({"machine": facts, "figures": figures}, indent=1) + "\n"
+        if options.json == "-":
+            sys.stdout.write(text)
+        else:
+            Path(options.json).write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
