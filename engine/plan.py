@@ -18,7 +18,7 @@ from engine.searches.colt import segments
 from engine.training import NotFinite, Stopped, Trainer, Training
 from presets.schema import Colt, Experiment, steps_of
 
-CALIBRATION_SECONDS = 0.25  # long enough for a steady figure, short enough not to be noticed before a start
+CALIBRATION_SECONDS = 0.15  # long enough for a steady figure, short enough not to be noticed before a start
 WARM_STEPS = 2  # the first steps allocate
 PROCESS_BYTES = 330e6  # resident memory of an engine process with torch imported, measured on CPU
 MASK_RATIO = 1 / 8  # a packed mask holds a bit a weight

@@ -36,7 +36,7 @@ from store.errors import StoreError
 from store.files import object_path, run_folder
 from store.writing import Writer
 
-FLUSH_SECONDS = 0.5  # rows appear at most this late
+FLUSH_SECONDS = 0.25  # rows appear at most this late
 POLL_SECONDS = 1.0  # requests are taken and the heartbeat is written this often
 FINISHED, FAILED, STOPPED = 0, 1, 3  # exit codes of the process
 

@@ -37,10 +37,12 @@ class Weight:
 
 
 def build(network: Network, shape: tuple[int, int, int], classes: int) -> nn.Module:
-    """The network for images of `shape` (C, H, W), with weights of no meaning: load a state before use."""
-    with torch.device("meta"):
-        module = BUILDERS[network.name](shape, classes, network.width)
-    return module.to_empty(device="cpu")
+    """The network for images of `shape` (C, H, W), with weights of no meaning: load a state before use.
+
+    The framework draws weights of its own here, which nobody sees: to build without them (on the meta device) costs
+    0.3 s at first use, ten times what they cost at six million.
+    """
+    return BUILDERS[network.name](shape, classes, network.width)
 
 
 def weights(module: nn.Module) -> list[Weight]:
