@@ -15,9 +15,8 @@ from engine.data import Dataset
 from engine.networks import build
 from presets.schema import Experiment
 
-os.environ.setdefault(
-    "PYTORCH_NVML_BASED_CUDA_CHECK", "1"
-)  # looking for a card must not start CUDA: workers are forked
+# A look for cards must not start CUDA: workers are forked after it.
+os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
 
 TINY_MACS = 300e6
 """Multiply-adds of one forward batch below which two one-thread workers beat one of two threads (1.7-2.1 times)."""

@@ -6,6 +6,7 @@ drop is below it; *reversed*: clear the other way; else *undecided*. Fewer than 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from presets.schema import Contrast, Experiment
@@ -33,7 +34,7 @@ SELECT seed, this_round, that_round, sparsity, difference, one_image FROM both_a
 
 def answer(run: str, name: str, check: Contrast, experiment: Experiment, writer: Writer) -> list[dict[str, Any]]:
     """A row for each pair of searches that the check compares."""
-    if check.this.search is not None:
+    if check.this.search is not None and check.that.search is not None:
         sides = [(check.this.search, check.that.search)]
     else:
         held = experiment.tickets_of(experiment.arms[check.that.arm])
@@ -42,43 +43,42 @@ def answer(run: str, name: str, check: Contrast, experiment: Experiment, writer:
     for this, that in sides:
         values = {"run": run, "at": check.at, "this_arm": check.this.arm, "that_arm": check.that.arm}
         values |= {"this_search": this, "that_search": that}
-        pairs = writer.rows(PAIRS, values)
-        if not pairs:
-            continue
-        differences = [row["difference"] for row in pairs]
-        mean, half = mean_interval(differences)
-        verdict = judge(mean, half, len(differences), check.tolerance)
-        low, high = (mean - half, mean + half) if half is not None else (None, None)
-        sparsity = sum(row["sparsity"] for row in pairs) / len(pairs)
-        over = f"{check.this.arm} of {this}" + ("" if this == that else f" over {check.that.arm} of {that}")
-        over += "" if this != that else f" over {check.that.arm}"
-        interval = f" ± {half:.2f}" if half is not None else ""
-        sentence = (
-            f"{over} at {100 * sparsity:.1f} % sparsity: {mean:+.2f}{interval} points over {len(pairs)} seeds; "
-            f"{WORDS[verdict]} (one image is worth {pairs[0]['one_image']:.2f})"
-        )
         rows.append(
             {
                 "name": name,
                 "search": this if this == that else f"{this}/{that}",
                 "method": "contrast",
                 "question": check.question,
-                "figure": mean,
-                "low": low,
-                "high": high,
                 "threshold": check.tolerance,
-                "seeds": len(differences),
-                "verdict": verdict,
-                "sentence": sentence,
                 "query": literal(PAIRS, values),
             }
+            | _figures(check, this, that, writer.rows(PAIRS, values))
         )
     return rows
 
 
+def _figures(check: Contrast, this: str, that: str, pairs: Sequence[Any]) -> dict[str, Any]:
+    """The figure with its interval in points, the verdict and the sentence, from a row of `PAIRS` for each seed."""
+    other = check.that.arm if this == that else f"{check.that.arm} of {that}"
+    over = f"{check.this.arm} of {this} over {other}"
+    if not pairs:
+        sentence = f"{over}: no verdict, since there is no ticket that both arms trained"
+        return {"figure": None, "low": None, "high": None, "seeds": 0, "verdict": "none", "sentence": sentence}
+    mean, half = mean_interval([row["difference"] for row in pairs])
+    verdict = judge(mean, half, len(pairs), check.tolerance)
+    low, high = (mean - half, mean + half) if half is not None else (None, None)
+    sparsity = sum(row["sparsity"] for row in pairs) / len(pairs)
+    interval = f" ± {half:.2f}" if half is not None else ""
+    sentence = (
+        f"{over} at {100 * sparsity:.1f} % sparsity: {mean:+.2f}{interval} points over {len(pairs)} seeds; "
+        f"{WORDS[verdict]} (one image is worth {pairs[0]['one_image']:.2f})"
+    )
+    return {"figure": mean, "low": low, "high": high, "seeds": len(pairs), "verdict": verdict, "sentence": sentence}
+
+
 WORDS = {
     "clear": "clearly above",
-    "similar": "not below",
+    "similar": "not below by more than the tolerance",
     "undecided": "undecided: the interval holds both answers",
     "reversed": "clearly below",
     "none": "no verdict from fewer than three seeds",

@@ -2,7 +2,8 @@
 
 import pytest
 
-from engine.checks.contrast import PAIRS, judge, literal
+from engine.checks.contrast import PAIRS, _figures, judge, literal
+from presets.schema import Contrast, Side
 from store.writing import Writer
 
 
@@ -43,6 +44,13 @@ def test_tickets_of_one_search_are_compared_only_at_the_same_round_and_of_two_at
 
         assert pair(0.8, ("imp", "ticket"), ("imp", "reinit")) == (14, 14)
         assert pair(0.8, ("imp", "ticket"), ("colt", "ticket")) == (7, 6)
+
+
+def test_a_check_whose_arms_share_no_ticket_says_so_instead_of_vanishing():
+    check = Contrast(this=Side(arm="ticket"), that=Side(arm="reinit"), at=0.5)
+    figures = _figures(check, "imp", "imp", [])
+    assert (figures["figure"], figures["seeds"], figures["verdict"]) == (None, 0, "none")
+    assert figures["sentence"].startswith("ticket of imp over reinit: no verdict")
 
 
 def test_a_query_is_written_out_with_its_values():
