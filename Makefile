@@ -9,7 +9,7 @@ VENV   = .venv
 BIN    = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench picture clean FORCE
+.PHONY: help demo test smoke bench picture clean FORCE
 
 help:            ## say what can be made
 	@echo 'make TARGET [PYTHON=python3.12]'
@@ -24,6 +24,9 @@ test: $(VENV)/installed-dev  ## install with the development extras, and run eve
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
+
+smoke: $(VENV)/installed-dev  ## run every small preset (-smoke) to its end; takes minutes
+	@$(BIN)/python -m tests.smoke
 
 bench: $(VENV)/installed-dev  ## measure speed and memory; takes minutes, wants a quiet machine
 	@$(BIN)/python -m tests.bench

@@ -8,9 +8,11 @@ It reads an experiment from the store and writes everything that happens back in
 - `turning` a search as it turns; `trainings` what is to be done and what is done; `workers` processes that do it;
   `training` one training
 - `masks`, `optimizers`, `schedules`, `draws` the parts of a training; `networks/`, `data/` what is trained on what
-- `recording` rows; `tensors` files; `forecast` and `devices` cost and layout
+- `recording` rows; `tensors` files; `given` tickets of another run; `forecast` and `devices` cost and layout
+- `vision` the one door to torchvision
 
 A new method is one file in `searches/` (a generator of trainings, see its docstring), its settings as one class in
-`presets/schema.py`, one preset and one test. What does not belong here: anything that people see (`tui`), any SQL that
+`presets/schema.py`, one preset and one test. A network is one file in `networks/` and a line in its table, a source of
+images one file in `data/` and a line in its. What does not belong here: anything that people see (`tui`), any SQL that
 only people ask (`store`).
 """

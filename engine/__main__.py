@@ -1,26 +1,43 @@
-"""The engine's command line: `plan` (what a spec will cost and whether it can run) and `run` (train it).
+"""The engine's command line: `plan` (what a spec will cost and whether it can run), `run` (train it), `prepare` (have a
+data set on this machine) and `data` (which there are).
 
-Spoken by programs, not people: `plan -` reads an experiment as JSON and prints the forecast as JSON. Exit codes:
-0 done, 1 failed, 2 refused with one line on stderr, 3 paused or stopped on request.
+Spoken by programs, not people: `plan -` reads an experiment as JSON and prints the forecast as JSON, `prepare -` reads
+a preset's [data] and ends with what is known of it as JSON. Exit codes: 0 done, 1 failed, 2 refused with one line on
+stderr, 3 paused or stopped on request, 130 interrupted. What `prepare` tells while it works begins with a mark that a
+refusal has not.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
+from engine.data import SOURCES, DataError, facts, prepare, there
 from engine.devices import DeviceError
 from engine.forecast import Unreachable
 from engine.plan import plan
 from engine.recording import Owned
 from engine.run import run
 from engine.trainings import Failed
-from presets.schema import Experiment
+from engine.vision import VisionMissing
+from presets.schema import Data, Experiment
 from store.errors import StoreError
+
+TOLD = "> "
+"""What a line of narration begins with, and that of a refusal does not."""
+
+REFUSED = (
+    *(DeviceError, Unreachable, Failed, Owned, StoreError, DataError, VisionMissing, ValidationError),
+    *(ValueError, OSError),
+)
+"""What is wrong with what was asked, or with this machine: one line and exit code 2."""
 
 
 def main() -> int:
@@ -30,20 +47,69 @@ def main() -> int:
     planning.add_argument("spec", help="file with an experiment as JSON, or - for standard input")
     planning.add_argument("--json", action="store_true", required=True, help="print the forecast as JSON")
     planning.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    planning.add_argument("--db", type=Path, help="the store that tickets of other runs are in")
     running = verbs.add_parser("run", help="train a run that is in the store, from its start or where it ended")
     running.add_argument("run", help="id of the run")
     running.add_argument("--db", type=Path, required=True, help="the store")
     running.add_argument("--files", type=Path, required=True, help="folder of the files beside the store")
+    preparing = verbs.add_parser("prepare", help="download, draw or decode a data set, unless it is there")
+    preparing.add_argument("spec", help="file with a preset's [data] as JSON, or - for standard input")
+    preparing.add_argument("--download", action="store_true", help="allow a download")
+    listing = verbs.add_parser("data", help="what is known of each data set")
+    listing.add_argument("spec", nargs="?", help="only that of a preset's [data] as JSON, - for standard input")
+    listing.add_argument("--json", action="store_true", required=True, help="print it as JSON")
     given = parser.parse_args()
     try:
         if given.verb == "run":
             return run(given.run, given.db, given.files)
+        if given.verb == "data" and given.spec is None:
+            print(json.dumps([_known(Data(name=name)) for name in SOURCES if name != "folder"]))
+            return 0
         text = sys.stdin.read() if given.spec == "-" else Path(given.spec).read_text()
-        print(json.dumps(plan(Experiment.model_validate_json(text), given.device)))
-    except (DeviceError, Unreachable, Failed, Owned, StoreError, ValidationError, ValueError, OSError) as error:
+        if given.verb == "data":
+            print(json.dumps(_described(Data.model_validate_json(text))))
+            return 0
+        if given.verb == "prepare":
+            return _prepare(Data.model_validate_json(text), given.download)
+        print(json.dumps(plan(Experiment.model_validate_json(text), given.device, given.db)))
+    except REFUSED as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         return 2
     return 0
+
+
+def _prepare(data: Data, download: bool) -> int:
+    """Have a data set on this machine; an interrupt leaves nothing of it behind."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    people = sys.stderr  # what it is now: a download hides it from torchvision
+
+    def say(words: str) -> None:
+        print(f"{TOLD}{words}", file=people, flush=True)
+
+    try:
+        prepare(data, say, download)
+        print(json.dumps(_described(data)))
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _known(data: Data) -> dict[str, Any]:
+    """As `_described`, or what is wrong with it: one damaged set does not hide the others."""
+    try:
+        return _described(data)
+    except DataError as error:
+        return {"name": data.name, "there": False, "fault": str(error)}
+
+
+def _described(data: Data) -> dict[str, Any]:
+    """What is known of a data set: shape (C, H, W), classes, images of each split, and whether it is on this machine.
+
+    Raises:
+        DataError: nothing can be known of it.
+    """
+    return {"name": data.name, "there": there(data), **asdict(facts(data)), "fault": ""}
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from engine.masks import due, pools
 from engine.networks import Weight
 from engine.schedules import steps_per_epoch
 from engine.searches import leader, reached
-from presets.schema import Colt, Experiment, steps_of
+from presets.schema import Colt, Experiment, Transfer, steps_of
 
 MOST_ROUNDS = 1000  # a search that needs more is refused: its rate is far too small for its target
 
@@ -123,11 +123,11 @@ def cost(experiment: Experiment, images: int, sparsities: Mapping[tuple[str, int
     evaluated: dict[tuple[object, ...], int] = {}
     for seed in experiment.seeds:
         for name, settings in experiment.searches.items():
-            step = steps_of(settings.rewind, per_epoch)
+            step = start_step(experiment, name, per_epoch)
             tail = whole - step * images // per_epoch
             if step:
                 searched["point", step, seed] = whole - tail
-            for number in sparsities[name, seed]:
+            for number in () if isinstance(settings, Transfer) else sparsities[name, seed]:
                 if isinstance(settings, Colt):
                     parts = settings.segments
                     for member in range(parts):
@@ -139,16 +139,27 @@ def cost(experiment: Experiment, images: int, sparsities: Mapping[tuple[str, int
             if arm.ticket is None:
                 evaluated[ticket_name("", 0, 0, seed)] = whole
             for name in experiment.tickets_of(arm):
-                step = steps_of(experiment.searches[name].rewind, per_epoch)
+                step = start_step(experiment, name, per_epoch)
                 tail = whole - step * images // per_epoch
                 found = sparsities[name, seed]
                 for number in found if arm.at is None or not found else nearest(arm.at, found):
                     if arm.mask == "found" and arm.start == "ticket":
                         evaluated[ticket_name(name, number, step, seed)] = tail
+                    elif arm.mask == "full" and arm.start == "reinit":
+                        evaluated["reinit", seed] = whole
+                    elif arm.mask == "full":  # one for all tickets of a start, and IMP's first round is the same
+                        given = isinstance(experiment.searches[name], Transfer)
+                        evaluated[("given", name, seed) if given else ticket_name("", 0, step, seed)] = tail
                     else:
                         evaluated[arm_name, name, number, seed] = whole if arm.start == "reinit" else tail
     extra = {name: count for name, count in evaluated.items() if name not in searched}
     return Cost(sum(searched.values()), sum(extra.values()), len(searched) + len(extra))
+
+
+def start_step(experiment: Experiment, name: str, per_epoch: int) -> int:
+    """Steps behind the start of a search's tickets; on new data a schedule begins anew."""
+    settings = experiment.searches[name]
+    return 0 if isinstance(settings, Transfer) else steps_of(settings.rewind, per_epoch)
 
 
 def ticket_name(search: str, number: int, step: int, seed: int) -> tuple[object, ...]:

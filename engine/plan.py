@@ -2,74 +2,105 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from engine.data import Dataset, load
+from engine.data import Dataset, expected, facts
 from engine.devices import Plan, choose, resolve
-from engine.forecast import cost, search_forecast
+from engine.forecast import SearchForecast, cost, search_forecast
+from engine.given import NotGiven, tickets_of
 from engine.networks import build, initialise, weights
 from engine.schedules import steps_per_epoch
-from engine.searches import leader
+from engine.searches import Context
 from engine.searches.colt import segments
+from engine.searches.transfer import fitted
+from engine.searches.transfer import path as given_path
 from engine.training import NotFinite, Stopped, Trainer, Training
-from presets.schema import Colt, Experiment, steps_of
+from presets.schema import Colt, Experiment, Pruning, Transfer, steps_of
 
 CALIBRATION_SECONDS = 0.15  # long enough for a steady figure, short enough not to be noticed before a start
 WARM_STEPS = 2  # the first steps allocate
+MOST_SECONDS = 5.0  # where already the first steps of a large network take so long, they have to do
 PROCESS_BYTES = 330e6  # resident memory of an engine process with torch imported, measured on CPU
 MASK_RATIO = 1 / 8  # a packed mask holds a bit a weight
 
 
-def check(experiment: Experiment, data: Dataset) -> None:
-    """What only data and network can tell of a preset's faults.
+def contexts(experiment: Experiment, data: Dataset, db: Path | None) -> dict[tuple[str, int], Context]:
+    """Every search with every seed, checked against data and network; `db` is the store that given tickets are in.
 
     Raises:
-        ValueError, Unreachable: with the place in the preset.
+        ValueError, Unreachable: what only data and network can tell of a preset's faults, with the place in it.
     """
-    per_epoch = steps_per_epoch(len(data.train), experiment.recipe.batch)
+    found = {}
     for name, settings in experiment.searches.items():
-        if steps_of(settings.rewind, per_epoch) >= experiment.recipe.epochs * per_epoch:
-            last = f"{experiment.recipe.epochs} epochs of {per_epoch} steps"
-            raise ValueError(f"searches.{name}.rewind: {settings.rewind} is not before the end of training ({last})")
-        search_forecast(experiment, name, weights(build(experiment.network, data.shape, data.classes)))
-        if isinstance(settings, Colt):
+        for seed in experiment.seeds:
+            context = Context(experiment, name, seed, data)
             try:
-                segments(data, settings, experiment.seeds[0])
-            except ValueError as error:
+                if isinstance(settings, Transfer):
+                    context.given = tickets_of(settings, seed, db)
+                    fitted(context.given[0].start, context.initial())
+                elif isinstance(settings, Colt):
+                    segments(data, settings, seed)
+            except (NotGiven, ValueError) as error:
                 raise ValueError(f"searches.{name}.{error}") from None
+            found[name, seed] = context
+        if isinstance(settings, Pruning):
+            per_epoch = steps_per_epoch(len(data.train), experiment.recipe.batch)
+            if steps_of(settings.rewind, per_epoch) >= experiment.recipe.epochs * per_epoch:
+                last = f"{experiment.recipe.epochs} epochs of {per_epoch} steps"
+                place = f"searches.{name}.rewind"
+                raise ValueError(f"{place}: {settings.rewind} is not before the end of training ({last})")
+            search_forecast(experiment, name, found[name, experiment.seeds[0]].weights)
+    return found
 
 
-def plan(experiment: Experiment, device: str) -> dict[str, Any]:
+def plan(experiment: Experiment, device: str, db: Path | None = None) -> dict[str, Any]:
     """The forecast as plain values: layout, cost, seconds, memory and disk.
 
+    Data that is not on this machine yet is stood in for by black images of its shape.
+
     Raises:
-        DeviceError, Unreachable, ValueError: the experiment cannot run here; the text is one line for people.
+        DeviceError, Unreachable, DataError, ValueError: the experiment cannot run here; the text is one line.
     """
     where = resolve(device)
-    data = load(experiment.data)
-    check(experiment, data)
+    data = expected(experiment.data)
+    found = contexts(experiment, data, db)
     layout = choose(experiment, data, where)
     counted = weights(build(experiment.network, data.shape, data.classes))
-    searches = {name: search_forecast(experiment, name, counted) for name in experiment.searches}
-    images = cost(experiment, len(data.train), {(n, s): f.path for n, f in searches.items() for s in experiment.seeds})
     total = sum(w.count for w in counted)
-    tickets = len(experiment.seeds) * sum(f.rounds for f in searches.values())
-    members = [f.rounds * getattr(experiment.searches[name], "segments", 1) for name, f in searches.items()]
-    states = {"tickets": 0, "rounds": len(experiment.seeds) * sum(members), "all": images.trainings}[experiment.keep]
+    searches = {name: _forecast(found[name, experiment.seeds[0]], total) for name in experiment.searches}
+    paths = {
+        key: given_path(context) if isinstance(context.settings, Transfer) else searches[key[0]].path
+        for key, context in found.items()
+    }
+    images = cost(experiment, len(data.train), paths)
+    tickets = sum(map(len, paths.values()))
+    members = sum(len(path) * getattr(experiment.searches[name], "segments", 1) for (name, _), path in paths.items())
+    states = {"tickets": 0, "rounds": members, "all": images.trainings}[experiment.keep]
     kept = 4 * total * (len(experiment.seeds) + states)
-    kinds = {kind for name in searches for kind in leader(experiment, name).rates()}
-    prunable = {w.name for w in counted if w.kind in kinds}
+    prunable = {layer for context in found.values() for layer in context.kinds}
+    seconds, memory = calibrate(experiment, data, layout)
     return {
         **layout.as_dict(),
-        "memory_bytes": int(PROCESS_BYTES * (1 + layout.workers) + 16 * total * layout.workers + data.inputs.nbytes),
+        "data": {
+            "there": data.there,
+            "download": facts(experiment.data).download,
+            "images": len(data.train) + len(data.validation) + len(data.test),
+            "train": len(data.train),
+            "classes": data.classes,
+            "shape": list(data.shape),
+        },
+        "memory_bytes": int(PROCESS_BYTES + layout.workers * memory + data.images.numel()),
         "disk_bytes": int(kept + tickets * total * MASK_RATIO),
         "images": {"search": images.search, "evaluation": images.evaluation, "total": images.total},
         "trainings": images.trainings,
-        "seconds": images.total * calibrate(experiment, data, layout) / layout.workers,
+        "seconds": images.total * seconds / layout.workers,
         "prunable": sum(w.count for w in counted if w.name in prunable),
         "weights": total,
         "layers": [
@@ -88,26 +119,44 @@ def plan(experiment: Experiment, device: str) -> dict[str, Any]:
     }
 
 
-def calibrate(experiment: Experiment, data: Dataset, layout: Plan) -> float:
-    """Seconds an image of training on this device takes, measured on some steps of it.
+def _forecast(context: Context, total: int) -> SearchForecast:
+    """Of a search with one seed, among `total` weights that count."""
+    if isinstance(context.settings, Pruning):
+        return search_forecast(context.experiment, context.name, context.weights)
+    path = given_path(context)
+    prunable = sum(w.count for w in context.weights if w.name in context.kinds)
+    return SearchForecast(path, len(path), len(path), len(path), prunable / total)
 
-    A recipe that diverges even here is timed as far as it came: the run then says where it does.
+
+def calibrate(experiment: Experiment, data: Dataset, layout: Plan) -> tuple[float, int]:
+    """Seconds that an image of training takes on this device, and bytes of memory that a training process needs there.
+
+    Measured on some steps; the bytes are those of the device where that has memory of its own. A recipe that diverges
+    even here is timed as far as it came: the run then says where it does.
     """
     torch.set_num_threads(layout.threads)
+    before = _peak_bytes(layout.device)
     trainer = Trainer(data, layout.device)
     start = initialise(experiment.network, data.shape, data.classes, experiment.seeds[0])
     job = Training(experiment.network, experiment.recipe, data.all(), experiment.seeds[0], start, {})
-    began = time.monotonic()
-    steps = 0
+    marks: list[float] = []  # before every step
 
     def should_stop() -> bool:
-        nonlocal began, steps
-        if steps == WARM_STEPS:
-            began = time.monotonic()
-        steps += 1
-        return steps > WARM_STEPS and time.monotonic() - began >= CALIBRATION_SECONDS
+        marks.append(time.monotonic())
+        enough = len(marks) > WARM_STEPS + 1 and marks[-1] - marks[WARM_STEPS] >= CALIBRATION_SECONDS
+        return enough or marks[-1] - marks[0] >= MOST_SECONDS
 
     with suppress(Stopped, NotFinite):
         trainer.train(job, should_stop=should_stop)
-    timed = steps - WARM_STEPS if steps > WARM_STEPS else steps
-    return (time.monotonic() - began) / (timed * min(experiment.recipe.batch, len(data.train)))
+        marks.append(time.monotonic())  # a training so short that it has ended
+    first = WARM_STEPS if len(marks) > WARM_STEPS + 1 else 0
+    seconds = (marks[-1] - marks[first]) / (len(marks) - 1 - first)
+    return seconds / min(experiment.recipe.batch, len(data.train)), _peak_bytes(layout.device) - before
+
+
+def _peak_bytes(device: str) -> int:
+    """The most memory that this process has had on the device so far."""
+    if device != "cpu":
+        return torch.cuda.max_memory_reserved(device)
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kilobytes * (1 if sys.platform == "darwin" else 1024)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from engine import masks, tensors
+from engine.data import Dataset
 from engine.masks import Mask
 from engine.networks import Weight
 from engine.searches import Point, Ticket
@@ -90,7 +91,7 @@ class Recorder:
 
     # The attempt
 
-    def begin(self, device: str, plan: Mapping[str, Any], changed: bool) -> None:
+    def begin(self, device: str, plan: Mapping[str, Any], held: Mapping[str, str], changed: bool) -> None:
         """A new attempt by this process; the run reads running from now on. Written at once."""
         moment = now()
         with self.writer.transaction():
@@ -107,7 +108,7 @@ class Recorder:
                     **this_process(),
                     "run": self.run,
                     "device": device,
-                    "versions": versions(),
+                    "versions": dict(held),
                     "plan": dict(plan),
                     "plan_changed": int(changed),
                     "started": moment,
@@ -240,10 +241,15 @@ class Recorder:
     def step(self, search: str, seed: int, number: int, step: str) -> None:
         self.writer.update("rounds", {"id": self._round(search, seed, number)}, {"step": step})
 
-    @deferred
     def trained(self, search: str, seed: int, number: int, results: list[Result]) -> None:
         """The round's trainings are done, and charged to it in full."""
-        values = {"images": sum(r.images for r in results), "images_forward": sum(r.images_forward for r in results)}
+        images, forward = (sum(getattr(r, name) for r in results) for name in ("images", "images_forward"))
+        self.charge(search, seed, number, images, forward)
+
+    @deferred
+    def charge(self, search: str, seed: int, number: int, images: int, forward: int) -> None:
+        """What a round has cost: images forward and backward, and forward only."""
+        values = {"images": images, "images_forward": forward}
         self.writer.update("rounds", {"id": self._round(search, seed, number)}, values)
 
     def point(self, search: str, seed: int, key: str, point: Point) -> None:
@@ -422,9 +428,10 @@ def layer_rows(ticket: Ticket, weights: list[Weight]) -> list[dict[str, Any]]:
     return rows
 
 
-def versions() -> dict[str, str]:
+def versions(data: Dataset) -> dict[str, str]:
     """What the figures may depend on, besides the plan."""
     return {
+        "data": data.identity,
         "tombola": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,

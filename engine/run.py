@@ -23,14 +23,16 @@ from engine.arms import arm_training
 from engine.checks import answers
 from engine.data import Dataset, load
 from engine.forecast import Unreachable, cost, nearest, search_forecast
+from engine.given import NotGiven, tickets_of
 from engine.recording import Recorder, versions
-from engine.searches import Begun, Context, Follow, Point, Step, Ticket, Train
+from engine.searches import Begun, Context, Follow, Given, Point, Step, Ticket, Train
 from engine.searches.colt import segments
+from engine.searches.transfer import path as given_path
 from engine.training import Result, Trainer
 from engine.trainings import Failed, Trainings, phrase
 from engine.turning import Turning, told
 from engine.workers import Pool, WorkerDied
-from presets.schema import Colt, Experiment, Like
+from presets.schema import Colt, Experiment, Like, Transfer
 from store.connection import connect_readonly
 from store.errors import StoreError
 from store.files import object_path, run_folder
@@ -54,11 +56,13 @@ def run(run_id: str, db: Path, files: Path) -> int:
         raise Failed(f"no run {run_id!r} in {db}")
     experiment = Experiment.model_validate_json(row["spec"])
     data = load(experiment.data)
-    data.inputs  # noqa: B018  computed now, so that forked workers share it
     fresh = devices.choose(experiment, data, devices.resolve(row["device"]))
     before = devices.Plan(**json.loads(last["plan"])) if last else fresh
     plan = before if before.device == fresh.device else fresh
-    changed = last is not None and (plan != before or json.loads(last["versions"]) != versions())
+    held = {"data": data.identity, **json.loads(last["versions"])} if last else {}
+    if held and held["data"] != data.identity:
+        raise Failed(f"{experiment.data.name} has changed since this run began: put the images back, or start anew")
+    changed = last is not None and (plan != before or held != versions(data))
     pool = Pool(lambda: Trainer(data, plan.device), plan.workers, plan.threads)
     try:
         return _Attempt(run_id, experiment, data, pool, Writer(db), files).go(plan, changed)
@@ -80,7 +84,7 @@ class _Attempt:
 
     def go(self, plan: devices.Plan, changed: bool) -> int:
         """Everything, to the end of the run or of this attempt."""
-        self.record.begin(plan.device, plan.as_dict(), changed)
+        self.record.begin(plan.device, plan.as_dict(), versions(self.data), changed)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._ask("stop"))
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -125,6 +129,7 @@ class _Attempt:
     def _loop(self) -> bool:
         """Until all is done (True), or until every training under way has stopped on request (False)."""
         flushed = polled = 0.0
+        placed = False
         while self.trainings.open:
             now = time.monotonic()
             if now - polled >= POLL_SECONDS:
@@ -132,6 +137,9 @@ class _Attempt:
                 for action in self.record.requests():
                     self._ask(action)
                 self._tell()
+            if self.pool.places and not placed:
+                placed = True
+                self.record.log("info", self.pool.places[0])
             if now - flushed >= FLUSH_SECONDS:
                 flushed = now
                 self.record.flush()
@@ -160,11 +168,13 @@ class _Attempt:
         """Training images of the whole run, as far as the rounds so far let tell."""
         paths: dict[tuple[str, int], dict[int, float]] = {}
         for key, turning in self.turning.items():
-            rate = turning.context.settings.rate
+            settings = turning.context.settings
             if turning.ended:
                 paths[key] = turning.sparsity
-            elif isinstance(rate, Like) and (rate.like, key[1]) in paths:
-                paths[key] = paths[rate.like, key[1]]
+            elif isinstance(settings, Transfer):
+                paths[key] = given_path(turning.context)
+            elif isinstance(settings.rate, Like) and (settings.rate.like, key[1]) in paths:
+                paths[key] = paths[settings.rate.like, key[1]]
             else:
                 paths[key] = turning.sparsity | self._ahead(turning)
         return cost(self.experiment, len(self.data.train), paths).total
@@ -191,6 +201,7 @@ class _Attempt:
         for seed in self.experiment.seeds:
             for name in self.experiment.searches:
                 turning = Turning(Context(self.experiment, name, seed, self.data))
+                self._give(turning.context)
                 self._recall(turning)
                 turning.steps = searches.start(turning.context)
                 self.turning[name, seed] = turning
@@ -224,6 +235,25 @@ class _Attempt:
             views = segments(self.data, settings, context.seed)
             self.record.segments(*turning.key, [(view.name, view.samples) for view in views])
 
+    def _give(self, context: Context) -> None:
+        """Hand a search the tickets of the run that it takes them from; where that has gone since, those it has taken.
+
+        Raises:
+            Failed: they are not there, and none was taken yet.
+        """
+        if not isinstance(context.settings, Transfer):
+            return
+        try:
+            context.given = tickets_of(context.settings, context.seed, self.writer.path)
+        except NotGiven as error:
+            taken = self.record.tickets_before(context.name, context.seed)
+            if not taken:
+                raise Failed(f"searches.{context.name}.{error}") from None
+            context.given = tuple(
+                Given(row["round"], self._read(row["mask"]), self._read(row["start"]), 0, 0) for row in taken
+            )
+            self.record.log("warning", f"searches.{context.name}.{error}; going on with the tickets taken before")
+
     def _read(self, sha256: str) -> dict[str, Any]:
         path = object_path(self.files, sha256)
         if not path.exists():
@@ -243,7 +273,10 @@ class _Attempt:
                 return self._ended(turning)
             answer = None
             if isinstance(request, Train):
-                return self._train(turning, request)
+                self._begin_round(turning, request)
+                if request.members:
+                    return self._train(turning, request)
+                answer = []
             if isinstance(request, Begun | Follow):
                 leader = self.turning[request.search, seed]
                 answer = told(leader, request)
@@ -262,13 +295,16 @@ class _Attempt:
                     self.record.alert("stuck", words, name, seed, request.round)
                     return self._ended(turning)
 
+    def _begin_round(self, turning: Turning, request: Train) -> None:
+        mask = turning.context.begin()[1] if not turning.tickets else turning.tickets[max(turning.tickets)].mask
+        self.record.round(*turning.key, request.round, mask, turning.context.weights)
+        self.record.charge(*turning.key, request.round, request.images, request.images_forward)
+
     def _train(self, turning: Turning, request: Train) -> None:
         """Ask for a round's trainings; the search goes on when all are done."""
         name, seed = turning.key
         jobs = request.members
         turning.members = [job.key for job in jobs]
-        mask = turning.context.begin()[1] if not turning.tickets else turning.tickets[max(turning.tickets)].mask
-        self.record.round(name, seed, request.round, mask, turning.context.weights)
         results: dict[int, Result] = {}
 
         def taken(member: int, result: Result) -> None:

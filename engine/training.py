@@ -21,13 +21,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.data import Dataset, View
+from engine.data.augmentation import Augmentation
+from engine.data.batches import Batches
 from engine.draws import permutation
 from engine.masks import Mask
 from engine.networks import State, build
 from engine.optimizers import Optimizer
 from engine.schedules import batches, lr_at, steps_per_epoch
 from engine.tensors import digest
-from presets.schema import Network, Recipe
+from presets.schema import Augment, Network, Recipe
 
 EVALUATION_BATCH = 1000  # images a forward pass when only evaluating; a memory bound, the figures do not depend on it
 
@@ -50,8 +52,9 @@ class Training:
     def key(self) -> str:
         """32 hex digits, equal for equal trainings: every ingredient that can change a bit of the result is in it."""
         ingredients = {
-            "network": self.network.model_dump(mode="json"),
-            "recipe": self.recipe.model_dump(mode="json"),
+            # Without what is left at its default: a setting that comes later must not rename what was trained before.
+            "network": self.network.model_dump(mode="json", exclude_defaults=True),
+            "recipe": self.recipe.model_dump(mode="json", exclude_defaults=True),
             "view": self.view.digest,
             "data": self.view.data,
             "seed": self.seed,
@@ -148,15 +151,16 @@ class Trainer:
         if self.device.type == "cuda":  # the plan says float32 and equal bits: no TF32, no choice of kernel by timing
             torch.backends.cudnn.allow_tf32 = False
             torch.backends.cudnn.deterministic = True
-        self.inputs = data.inputs.to(self.device)
+        self.batches = Batches(data, self.device)
         self._networks: dict[str, nn.Module] = {}
 
     def network(self, network: Network, classes: int) -> nn.Module:
-        """A module of this architecture, channels last, its weights those of its last use."""
+        """A module of this architecture, laid out as is fastest, its weights those of its last use."""
         name = f"{network.model_dump_json()} {classes}"
         if name not in self._networks:
             module = build(network, self.data.shape, classes).to(self.device)
-            self._networks[name] = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            fastest = memory_format(module, self.device)
+            self._networks[name] = module.to(memory_format=fastest)  # type: ignore[call-overload]
         return self._networks[name]
 
     def train(
@@ -192,10 +196,28 @@ class Trainer:
         samples = self.data.held_out(view, split)
         for batch in samples.split(EVALUATION_BATCH):
             wanted = targets[batch].to(self.device)
-            logits = module(self.inputs[batch.to(self.device)])
+            logits = module(self.batches.inputs(batch))
             correct += int((logits.argmax(1) == wanted).sum())
             loss += float(F.cross_entropy(logits, wanted, reduction="sum"))
         return Score(correct, len(samples), loss / len(samples))
+
+
+def memory_format(module: nn.Module, device: torch.device) -> torch.memory_format:
+    """Channels last, unless the CPU library computes wrong gradients so.
+
+    oneDNN's gradient of a 1×1 convolution with a stride writes beyond its workspace where there are fewer input
+    channels than fill a vector register (uxlfoundation/oneDNN#6035, torch 2.13 included): wrong weights, or a crash.
+    """
+    fills = 16  # float32 in a register of 512 bits
+    if device.type == "cpu" and any(
+        isinstance(layer, nn.Conv2d)
+        and layer.kernel_size == (1, 1)
+        and layer.stride != (1, 1)
+        and layer.in_channels // layer.groups < fills
+        for layer in module.modules()
+    ):
+        return torch.contiguous_format
+    return torch.channels_last
 
 
 class _Course:
@@ -215,6 +237,7 @@ class _Course:
         self.chooses = job.recipe.weights == "best" and job.end_step is None
         self.step, self.seen, self.images, self.forward = job.start_step, 0, 0, 0
         self.lr = 0.0
+        self.augmentation: Augmentation | None = None
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=trainer.device)
         self.correct = torch.zeros((), dtype=torch.int64, device=trainer.device)
         self.used: tuple[int, Score] | None = None
@@ -232,15 +255,17 @@ class _Course:
         """Sample indices of the steps that are left in this epoch, at most to the training's last step."""
         epoch, offset = divmod(self.step, self.per_epoch)
         samples = self.job.view.samples
+        if (settings := self.job.recipe.augment) != Augment():
+            count = len(self.trainer.data.labels)
+            self.augmentation = Augmentation(settings, count, self.job.seed, epoch, self.trainer.device)
         order = permutation(len(samples), self.job.seed, "order", self.job.view.digest, epoch)
         parts = batches(samples[order], self.job.recipe.batch)
         return iter(parts[offset : offset + self.job.last_step - self.step])
 
     def update(self, samples: Tensor) -> None:
         """One step: forward, backward, update, mask."""
-        samples = samples.to(self.trainer.device)
-        wanted = self.targets[samples]
-        logits = self.module(self.trainer.inputs[samples])
+        wanted = self.targets[samples.to(self.trainer.device)]
+        logits = self.module(self.trainer.batches.inputs(samples, self.augmentation))
         loss = F.cross_entropy(logits, wanted)
         gradients = torch.autograd.grad(loss, self.parameters)
         self.lr = lr_at(self.job.recipe, self.step, self.per_epoch)

@@ -27,6 +27,13 @@ Report = Epoch | Result | Checkpoint | Exception
 """What a worker says of its training: an epoch has ended; or it is done, stopped or failed, and the worker is free."""
 
 
+@dataclass(frozen=True)
+class Ready:
+    """A worker's first word: where it has the images."""
+
+    place: str
+
+
 class WorkerDied(Exception):
     """A worker process ended by itself."""
 
@@ -50,6 +57,8 @@ class Pool:
 
     def __init__(self, make_trainer: Callable[[], Trainer], count: int, threads: int) -> None:
         context = mp.get_context("fork")
+        self.places: list[str] = []
+        """Where the workers have the images, as far as they have said."""
         self._stop = context.Value("b", 0, lock=False)
         self._workers: list[_Worker] = []
         for _ in range(count):
@@ -95,6 +104,9 @@ class Pool:
                 why = f"by signal {-code}" if code is not None and code < 0 else f"with exit code {code}"
                 hint = "; signal 9 is often the system's answer to a lack of memory" if code == -signal.SIGKILL else ""
                 raise WorkerDied(f"a training process ended {why}{hint}") from None
+            if isinstance(report, Ready):
+                self.places.append(report.place)
+                continue
             key = worker.key
             assert key is not None
             if not isinstance(report, Epoch):
@@ -129,6 +141,8 @@ def _serve(
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(threads)
     trainer = make_trainer()
+    with suppress(OSError):
+        _send(pipe, Ready(trainer.batches.place))
 
     def should_stop() -> bool:
         return bool(stop.value) or os.getppid() != parent

@@ -227,6 +227,9 @@ def _overridden(
         keys, value = parse_set(text)
         tables = _with(tables, keys, value, text)
         options.insert(0, _Layer(f"--set {printable(text)}", _with({}, keys, value, text), keys))
+    if isinstance(data := tables.get("data"), dict) and isinstance(path := data.get("path"), str) and path:
+        # From the folder where the person is: engines have another.
+        tables = {**tables, "data": {**data, "path": str(Path(path).expanduser().absolute())}}
     if seeds is not None:
         tables = {**tables, "seeds": list(seeds)}
         options.insert(0, _Layer("--seed", {"seeds": list(seeds)}, ("seeds",)))

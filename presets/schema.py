@@ -36,6 +36,21 @@ Length = Annotated[str, BeforeValidator(_length)]
 """A stretch of training: a number of epochs, or "N steps"."""
 
 
+def _range(value: Any) -> Any:
+    """Accept 7 and "0-999", and give back the one spelling that is stored."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        value = f"{value}-{value}"
+    if isinstance(value, str) and (match := re.fullmatch(r"\s*(\d{1,9})\s*-\s*(\d{1,9})\s*", value)):
+        first, last = int(match[1]), int(match[2])
+        if first <= last:
+            return f"{first}-{last}"
+    raise ValueError('samples are numbers from 0, or ranges such as "0-999" (the last one included)')
+
+
+Range = Annotated[str, BeforeValidator(_range)]
+"""Samples from the first to the last, both included: "0-999"."""
+
+
 def steps_of(length: str, steps_per_epoch: int) -> int:
     """Optimizer steps in a `Length`, where an epoch has `steps_per_epoch` of them."""
     count, unit = length.split()
@@ -48,15 +63,84 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+DataName = Literal["digits", "glyphs", "mnist", "fashion-mnist", "cifar10", "cifar100", "tiny-imagenet", "folder"]
+NetworkName = Literal[
+    "lenet-300-100", "lenet-5", "conv2", "conv3", "conv4", "conv6",
+    "resnet20", "resnet32", "resnet44", "resnet56", "resnet18", "vgg11", "vgg13", "vgg16", "vgg19",
+    "mobilenetv2", "wrn-22-2", "densenet121", "shufflenetv2",
+]  # fmt: skip
+SHORTCUTS = ("resnet20", "resnet32", "resnet44", "resnet56")
+"""Networks whose shortcuts between stages have two published forms."""
+
+
 class Data(Part):
-    name: Literal["digits"] = Field("digits", description="Data set to train on.")
+    name: DataName = Field("digits", description="Data set to train on.")
+    path: str = Field("", max_length=4000, description="Folder that holds a folder of images a class (folder only).")
+    size: int | None = Field(
+        None, ge=8, le=512, description="Side of an image in pixels: 32 or 64 for glyphs (32), any for a folder (64)."
+    )
+    classes: Literal[10, 100, 200] | None = Field(None, description="Characters to tell apart (glyphs only; 10).")
+    images: int | None = Field(
+        None, ge=100, le=10_000_000, description="Images drawn, all splits together (glyphs only; 12,000)."
+    )
+    draw: int = Field(
+        0, ge=0, lt=2**31, description="Number behind every random choice about the data itself, for all seeds alike."
+    )
+    only: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+        None, min_length=2, description="Classes kept, in every split; renumbered from 0 in this order."
+    )
+    samples: tuple[Range, ...] | None = Field(
+        None, min_length=1, description='Training samples kept, by place in the training split: 7, or "0-999".'
+    )
+    fraction: float = Field(
+        1.0, gt=0.0, le=1.0, description="Share of the training samples kept, drawn evenly by class."
+    )
+    label_noise: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        0.0, description="Share of the training labels that are drawn anew, evenly over all classes."
+    )
+    pixels: Literal["plain", "permuted", "scrambled"] = Field(
+        "plain", description="Order of pixels: as they are, one permutation for all images, or one for each image."
+    )
+
+    @model_validator(mode="after")
+    def _keys_fit_the_set(self) -> Data:
+        for key, names in (("path", ("folder",)), ("size", ("folder", "glyphs")), ("classes", ("glyphs",)),
+                           ("images", ("glyphs",))):  # fmt: skip
+            if getattr(self, key) not in (None, "") and self.name not in names:
+                raise ValueError(f'{key} is read with name = "{names[0]}" only, not with "{self.name}"')
+        if self.name == "folder" and not self.path:
+            raise ValueError('name = "folder" needs a path: the folder that holds a folder of images for each class')
+        if self.name == "glyphs" and self.size not in (None, 32, 64):
+            raise ValueError(f"size must be 32 or 64 for glyphs, not {self.size}")
+        if self.only is not None and len(set(self.only)) != len(self.only):
+            raise ValueError("only: every class once")
+        return self
 
 
 class Network(Part):
-    name: Literal["conv3", "lenet-300-100"] = Field(description="Architecture.")
+    name: NetworkName = Field(description="Architecture.")
     width: float = Field(1.0, gt=0.0, le=8.0, description="Factor on every hidden channel or unit count.")
     init: Literal["kaiming-normal", "default"] = Field(
         "kaiming-normal", description="How conv and linear weights are drawn; default is the framework's own."
+    )
+    shortcut: Literal["conv", "pad"] = Field(
+        "conv", description="Shortcut between stages of ResNet-20 to 56: 1×1 convolution and norm, or zero padding."
+    )
+
+    @model_validator(mode="after")
+    def _shortcut_is_read(self) -> Network:
+        if self.shortcut != "conv" and self.name not in SHORTCUTS:
+            raise ValueError(f"shortcut is read with {', '.join(SHORTCUTS)} only, not with {self.name}")
+        return self
+
+
+class Augment(Part):
+    """What is drawn anew for every training image in every epoch, on bytes, before normalising; black fills in."""
+
+    crop: int = Field(0, ge=0, le=64, description="Black pixels all round, from which a window of the old size is cut.")
+    flip: bool = Field(False, description="Mirror left and right, every other time.")
+    rotate: float = Field(
+        0.0, ge=0.0, le=180.0, description="Degrees up to which an image is turned either way (nearest pixel)."
     )
 
 
@@ -74,6 +158,7 @@ class Recipe(Part):
     milestones: tuple[Length, ...] = Field((), description="Where the step schedule cuts the learning rate.")
     gamma: float = Field(0.1, gt=0.0, le=1.0, description="Factor at each milestone.")
     warmup: Length = Field("0 epochs", description="Linear rise of the learning rate from 0 at the start.")
+    augment: Augment = Field(default_factory=Augment, description="Changes drawn for each training image.")
     weights: Literal["last", "best"] = Field(
         "last", description="Weights a training ends with: of its last epoch, or of its best on validation."
     )
@@ -183,7 +268,19 @@ class Colt(Rounds):
         return self
 
 
-AnySearch = Annotated[Imp | Colt, Field(discriminator="method")]
+class Transfer(Part):
+    """The tickets of another run, for this data: its masks and starts, with a fresh head (arXiv 2212.12770)."""
+
+    method: Literal["transfer"]
+    run: str = Field("", max_length=100, description="Run whose tickets are taken; `--ticket RUN` fills it in.")
+    search: Name | None = Field(None, description="Search of that run; may be left out where it has one only.")
+    round: int | None = Field(None, ge=1, description="Only the ticket of this round; left out: every one.")
+
+
+Pruning = Imp | Colt
+"""Searches that prune by rounds, with rates and a rewind point of their own."""
+
+AnySearch = Annotated[Imp | Colt | Transfer, Field(discriminator="method")]
 
 
 class Arm(Part):
@@ -195,8 +292,9 @@ class Arm(Part):
     start: Literal["ticket", "reinit"] = Field(
         "ticket", description="Weights to start from: the ticket's own, or a fresh initialisation."
     )
-    mask: Literal["found", "shuffled", "random"] = Field(
-        "found", description="Mask: the ticket's, shuffled within each layer, or drawn at random over all layers."
+    mask: Literal["found", "shuffled", "random", "full"] = Field(
+        "found",
+        description="Mask: the ticket's, shuffled within each layer, drawn at random over all layers, or none at all.",
     )
     at: tuple[Fraction, ...] | None = Field(
         None, min_length=1, description="Only the tickets nearest to these prunable sparsities; left out: every one."
@@ -234,6 +332,23 @@ class Contrast(Part):
         return self
 
 
+class Published(Part):
+    """Figures that a paper prints, drawn beside those measured and marked as published."""
+
+    label: str = Field(min_length=1, max_length=60, description="What they are of.")
+    source: str = Field(min_length=1, max_length=200, description="Where they are printed.")
+    sparsity: tuple[Fraction, ...] = Field(min_length=1, description="Sparsities; 0 is the dense network.")
+    accuracy: tuple[Annotated[float, Field(ge=0.0, le=1.0)], ...] = Field(
+        min_length=1, description="Test accuracy at each of them."
+    )
+
+    @model_validator(mode="after")
+    def _pairs(self) -> Published:
+        if len(self.sparsity) != len(self.accuracy):
+            raise ValueError(f"{len(self.sparsity)} sparsities, but {len(self.accuracy)} accuracies: give one for each")
+        return self
+
+
 class Experiment(Part):
     """Everything that decides what a run computes. Equal experiments with equal seeds give equal numbers."""
 
@@ -252,6 +367,7 @@ class Experiment(Part):
     searches: dict[Name, AnySearch] = Field(default_factory=dict, description="How tickets are found.")
     arms: dict[Name, Arm] = Field(default_factory=dict, description="What is trained and evaluated.")
     checks: dict[Name, Contrast] = Field(default_factory=dict, description="Questions answered at the end.")
+    published: dict[Name, Published] = Field(default_factory=dict, description="Figures of papers, for comparison.")
 
     @field_validator("seeds")
     @classmethod
@@ -265,10 +381,10 @@ class Experiment(Part):
         if not self.searches and not self.arms:
             raise ValueError("nothing to do: give at least one search or arm")
         for name, search in self.searches.items():
-            if isinstance(search.rate, Like):
+            if isinstance(search, Imp) and isinstance(search.rate, Like):
                 place = f"searches.{name}.rate.like"
                 leader = self._search(search.rate.like, place)
-                if search.rate.like == name or isinstance(leader.rate, Like):
+                if search.rate.like == name or isinstance(leader, Transfer) or isinstance(leader.rate, Like):
                     raise ValueError(f"{place}: name a search with a rate of its own")
                 if search.rewind != leader.rewind:
                     raise ValueError(f"{place}: rewind must equal that of {search.rate.like!r} ({leader.rewind})")
@@ -284,7 +400,7 @@ class Experiment(Part):
                     raise ValueError(f"checks.{name}.{key}.search: arm {side.arm!r} has no tickets of {side.search!r}")
         return self
 
-    def _search(self, name: str, place: str) -> Imp | Colt:
+    def _search(self, name: str, place: str) -> Imp | Colt | Transfer:
         if name not in self.searches:
             raise ValueError(f"{place}: no search {name!r} (searches: {_listed(self.searches)})")
         return self.searches[name]

@@ -141,6 +141,16 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Published:
+    """Test accuracies that a paper prints, as the experiment holds them: beside figures, never among them."""
+
+    label: str
+    source: str
+    sparsity: tuple[float, ...]
+    accuracy: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Check:
     name: str
     search: str
@@ -187,6 +197,7 @@ class Preview:
     run: Run
     lanes: tuple[Lane, ...]
     figures: tuple[Figure, ...]
+    published: tuple[Published, ...]
     checks: tuple[Check, ...]
 
 
@@ -258,7 +269,8 @@ class Live:
         if known is None:
             return None
         listed, memory = known
-        return Preview(listed, self._lanes(listed, memory), self._figures(run, memory), self._checks(run))
+        lanes, figures = self._lanes(listed, memory), self._figures(run, memory)
+        return Preview(listed, lanes, figures, _published(memory.spec), self._checks(run))
 
     def view(self, run: str, focus: Focus | None = None) -> View | None:
         """All of a run; without a focus, the first search that turns. None when the run has been deleted."""
@@ -271,6 +283,7 @@ class Live:
             run=listed,
             lanes=lanes,
             figures=self._figures(run, memory),
+            published=_published(memory.spec),
             checks=self._checks(run),
             turn=self._turn(listed, memory, lanes, focus),
             alerts=self._alerts(run),
@@ -307,7 +320,10 @@ class Live:
                 turns = tuple(rounds.get((name, seed), ()))
                 ended = [r for r in turns if r.step == "done" and r.round > 0]
                 planned = forecast(leader, ended)
-                done = run.state == "finished" or (ended and planned is not None and len(ended) >= planned)
+                # Tickets of another run come all at once: there is no round to wait for.
+                whole = settings["method"] == "transfer" and len(ended) == len(turns)
+                enough = whole if planned is None else len(ended) >= planned
+                done = run.state == "finished" or (ended and enough)
                 state = "done" if done else "turning" if turns else "waiting"
                 target = leader.get("until") if leader.get("of") == "prunable" else None
                 lanes.append(Lane(name, settings["method"], seed, colour, turns, planned, target, state))
@@ -454,6 +470,11 @@ def _run(row: dict[str, Any], accuracy: float | None) -> Run:
     return Run(**{**values, "round": row["round"] or 0, "accuracy": accuracy, "dense": row["dense_accuracy"]})
 
 
+def _published(spec: dict[str, Any]) -> tuple[Published, ...]:
+    tables = spec.get("published", {}).values()
+    return tuple(Published(t["label"], t["source"], tuple(t["sparsity"]), tuple(t["accuracy"])) for t in tables)
+
+
 def _columns(epochs: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     return list(zip(*epochs, strict=True)) if epochs else [()] * 5
 
@@ -467,8 +488,11 @@ def _leader(searches: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any
 def forecast(settings: dict[str, Any], ended: list[Round]) -> int | None:
     """Rounds that a search will take in all, if it goes on losing what its last round lost; None when unknown.
 
-    Before the first round has ended, the rate tells, for independent members as overlap by chance would have it.
+    Before the first round has ended, the rate tells, for independent members as overlap by chance would have it. A
+    transfer brings as many tickets as the other run has, unless one is named.
     """
+    if settings.get("method") == "transfer":
+        return None if settings.get("round") is None else 1
     until, most = settings.get("until"), settings.get("rounds")
     total = settings.get("of") == "total"
     sparsities = [r.total_sparsity if total else r.sparsity for r in ended]
@@ -487,7 +511,7 @@ def forecast(settings: dict[str, Any], ended: list[Round]) -> int | None:
 def _kept(settings: dict[str, Any]) -> float | None:
     """What a round leaves of the prunable weights, where one rate says so."""
     rate = settings.get("rate")
-    rates = set(rate.values() if isinstance(rate, dict) else [rate]) - {0.0}
+    rates = set(rate.values() if isinstance(rate, dict) else [rate]) - {0.0, None}
     if len(rates) != 1 or settings.get("of") == "total":
         return None
     return float((1 - rates.pop()) ** settings.get("segments", 1))

@@ -1,4 +1,4 @@
-"""Where the store and the folder of files lie, unless someone says otherwise."""
+"""Where the store, the folder of files and the data sets lie, unless someone says otherwise."""
 
 from __future__ import annotations
 
@@ -20,3 +20,12 @@ def files_path(given: str | None, db: Path) -> Path:
     if chosen := given or os.environ.get("TOMBOLA_FILES"):
         return Path(chosen).expanduser().absolute()
     return db.parent / f"{db.stem}-files"
+
+
+def data_path() -> Path:
+    """The folder of data sets that were downloaded or drawn: `TOMBOLA_DATA`, else in the person's cache folder."""
+    if chosen := os.environ.get("TOMBOLA_DATA"):
+        return Path(chosen).expanduser().absolute()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("tombola") / "data"

@@ -24,9 +24,21 @@ def answer(reader: Reader, sql: str) -> Rows:
 def accuracy(run: str) -> str:
     """Test accuracy of every arm at every ticket: mean over seeds with its 95 % interval."""
     return f"""
-SELECT search, arm, round, seeds, sparsity, total_sparsity, accuracy, half_width, count
-FROM accuracy_by_sparsity WHERE run = {_quoted(run)} AND split = 'test'
-ORDER BY search, round, arm""".strip()
+SELECT f.search, f.arm, ifnull(json_extract(a.settings, '$.start'), 'ticket') AS start,
+       ifnull(json_extract(a.settings, '$.mask'), 'found') AS mask,
+       f.round, f.seeds, f.sparsity, f.total_sparsity, f.accuracy, f.half_width, f.count
+FROM accuracy_by_sparsity AS f JOIN arms AS a ON a.run = f.run AND a.name = f.arm
+WHERE f.run = {_quoted(run)} AND f.split = 'test' ORDER BY f.search, f.round, f.arm""".strip()
+
+
+def published(run: str) -> str:
+    """Figures that papers print, as the experiment holds them: one row a figure. Nothing else counts them in."""
+    return f"""
+SELECT p.key AS name, json_extract(p.value, '$.label') AS label, json_extract(p.value, '$.source') AS source,
+       s.value AS sparsity, a.value AS accuracy
+FROM runs AS r, json_each(r.spec, '$.published') AS p, json_each(p.value, '$.sparsity') AS s
+JOIN json_each(p.value, '$.accuracy') AS a ON a.key = s.key
+WHERE r.id = {_quoted(run)} ORDER BY p.id, s.key""".strip()
 
 
 def cost(run: str) -> str:
@@ -54,7 +66,8 @@ FROM overlap_by_round WHERE run = {_quoted(run)} GROUP BY search, round, sets"""
 def loss(run: str) -> str:
     """What a round removed of what was left, against what the rate allows: from r (members agree) to P·r (disjoint).
 
-    Kinds that share one threshold count together. Beside whole weights nothing lies outside.
+    Kinds that share one threshold count together. Beside whole weights nothing lies outside. What `transfer` takes
+    over was removed by another run, and is judged there.
     """
     return f"""
 WITH rates AS (
@@ -63,7 +76,7 @@ WITH rates AS (
            CASE json_type(s.settings, '$.rate') WHEN 'object' THEN json_extract(s.settings, '$.rate.' || l.kind)
                 ELSE json_extract(s.settings, '$.rate') END AS rate
     FROM loss_by_round AS l JOIN searches AS s ON s.run = l.run AND s.name = l.search
-    WHERE l.run = {_quoted(run)} AND l.before > 0
+    WHERE l.run = {_quoted(run)} AND l.before > 0 AND s.method <> 'transfer'
 ), pools AS (
     SELECT search, seed, round, members, rate, group_concat(kind, '+') AS kinds,
            sum(before) AS before, sum(removed) AS removed
@@ -87,7 +100,10 @@ WHERE l.run = {_quoted(run)} GROUP BY l.search""".strip()
 
 
 def controls(run: str) -> str:
-    """Found masks against shuffled and random ones at the last ticket that has both, in images, paired by seed."""
+    """Found masks against shuffled and random ones at the last ticket that has both, in images, paired by seed.
+
+    An arm without a mask is no such control: it shows what the ticket's start alone is worth.
+    """
     return f"""
 WITH pairs AS (
     SELECT f.search, c.arm, f.seed, f.round, f.sparsity, f.correct - c.correct AS d, f.count
@@ -96,7 +112,8 @@ WITH pairs AS (
     JOIN arms AS ca ON ca.run = f.run AND ca.name = c.arm
     WHERE f.run = {_quoted(run)} AND f.split = 'test'
       AND json_extract(fa.settings, '$.mask') = 'found' AND json_extract(fa.settings, '$.start') = 'ticket'
-      AND json_extract(ca.settings, '$.mask') <> 'found' AND json_extract(ca.settings, '$.start') = 'ticket'
+      AND json_extract(ca.settings, '$.mask') NOT IN ('found', 'full')
+      AND json_extract(ca.settings, '$.start') = 'ticket'
 ), last AS (
     SELECT * FROM pairs AS p
     WHERE round = (SELECT max(round) FROM pairs WHERE search = p.search AND arm = p.arm AND seed = p.seed)

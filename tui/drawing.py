@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -24,6 +24,8 @@ COLOURS = (33, 208, 36, 170, 178, 74, 203, 141)
 
 _GLYPHS = "●▲■◆▼★○△"
 _ASCII_GLYPHS = "ox#*v@+%"
+_PUBLISHED_GLYPHS = "×+◇□"
+_PUBLISHED_ASCII_GLYPHS = "^&=~"
 _TO_ASCII = str.maketrans("│┤├└┘┌┐─┬┴┼┄", "||+++++-+++-")
 _GREY = 245
 _BACKGROUND = re.compile("\x1b\\[48;5;\\d+m")  # plotext's axes bring one; the terminal's own is meant
@@ -35,7 +37,9 @@ _LEAST = (16, 5)
 class Series:
     """One line of a plot. `errors` are half widths, None where there is none; `colour` counts through `COLOURS`.
 
-    A dashed series is a line to compare with: grey and without marks.
+    A dashed series is a line to compare with: grey and without marks. A published one was measured by others: grey
+    marks of a kind that no other series has, joined by no line. It may widen the axes, but not without bounds, so that
+    figures far from ours leave ours legible; the legend counts those that lie off the plot.
     """
 
     label: str
@@ -44,6 +48,7 @@ class Series:
     errors: Sequence[float | None] | None = None
     colour: int = 0
     dashed: bool = False
+    published: bool = False
 
 
 def by_remaining(sparsity: float) -> float:
@@ -55,6 +60,12 @@ SPARSITY_TICKS = [
     (by_remaining(at), f"{100 * at:g}") for at in (0.0, 0.2, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 ]
 """Ticks, in percent, for positions made by `by_remaining`: a round of a constant rate is one step to the right."""
+
+
+def published(label: str, source: str, sparsities: Sequence[float], accuracies: Sequence[float]) -> Series:
+    """Accuracies that a paper prints, in percent over sparsity. `colour`, which picks the glyph, is to be given."""
+    places, levels = [by_remaining(at) for at in sparsities], [100 * accuracy for accuracy in accuracies]
+    return Series(f"published: {label}" + (f", {source}" if source else ""), places, levels, published=True)
 
 
 def draw(
@@ -76,19 +87,25 @@ def draw(
     palette, with foregrounds only.
     """
     pen = _Pen(colour, ascii)
-    points = [[p for piece in _pieces(s.xs, s.ys) for p in piece] for s in series]
-    if width < _LEAST[0] or height < _LEAST[1] or not any(points):
-        text = "nothing to draw yet" if not any(points) else "too small"
-        return "\n".join(_centred(pen.grey(text[:width]), min(len(text), width), width, height))
-    x_low, x_high = _limits((p[0] for some in points for p in some), x_limits, margin=0.0)
-    y_low, y_high = _limits(_reach(series), y_limits, margin=0.06)
-    foot = _foot(series, width, x_label, pen)[: height - 4]
+    points = _points(series)
+    if width < _LEAST[0] or height < _LEAST[1] or not points:
+        text = "nothing to draw yet" if not points else "too small"
+        return "\n".join(_centred(pen.grey(text[: max(width, 0)]), min(len(text), width), width, height))
+    others = _points(one for one in series if one.published)
+    ours = [one for one in series if not one.published]
+    if not _points(ours):
+        ours = list(series)
+    x = _limits((p[0] for p in _points(ours)), x_limits, margin=0.0)
+    y = _limits(_reach(ours), y_limits, margin=0.06)
+    x = x_low, x_high = _unless_asked(x_limits, x, widened(x, [p[0] for p in others]))
+    y = y_low, y_high = _unless_asked(y_limits, y, widened(y, [p[1] for p in others]))
+    foot = _foot([_counted(one, x, y, width) for one in series], width, x_label, pen)[: height - 4]
     head = [pen.grey(plain(y_label)[:width])] if y_label else []
     rows = height - len(foot) - len(head)
     x_marks = ticks(x_low, x_high, max(2, width // 8)) if x_ticks is None else x_ticks
     y_marks = ticks(y_low, y_high, max(3, rows // 2))
     # Twice the columns is what a braille cell can tell apart; more points would only cost time.
-    across = [_placed(s, (x_low, x_high), (y_low, y_high), 2 * width) for s in series]
+    across = [_placed(one, x, y, 2 * width) for one in series]
     x_places = _apart(_tick_places(x_marks, x_low, x_high), width)
     y_places = _tick_places(y_marks, y_low, y_high)
     canvas = _plotext(across, width, rows, x_places, y_places, pen)
@@ -110,11 +127,14 @@ class _Pen:
     def glyph(self, series: Series) -> str:
         if series.dashed:
             return "-" if self.ascii else "┄"
-        glyphs = _ASCII_GLYPHS if self.ascii else _GLYPHS
+        if series.published:
+            glyphs = _PUBLISHED_ASCII_GLYPHS if self.ascii else _PUBLISHED_GLYPHS
+        else:
+            glyphs = _ASCII_GLYPHS if self.ascii else _GLYPHS
         return glyphs[series.colour % len(glyphs)]
 
     def code(self, series: Series) -> int:
-        return _GREY if series.dashed else COLOURS[series.colour % len(COLOURS)]
+        return _GREY if series.dashed or series.published else COLOURS[series.colour % len(COLOURS)]
 
 
 @dataclass(frozen=True)
@@ -138,6 +158,10 @@ def _pieces(xs: Sequence[float], ys: Sequence[float]) -> Iterator[list[Point]]:
             piece = []
     if piece:
         yield piece
+
+
+def _points(series: Iterable[Series]) -> list[Point]:
+    return [point for one in series for piece in _pieces(one.xs, one.ys) for point in piece]
 
 
 def _intervals(series: Series) -> Iterator[tuple[Point, float]]:
@@ -177,6 +201,32 @@ def _limits(values: Iterable[float], asked: tuple[float | None, float | None] | 
     return low, high
 
 
+def widened(limits: Limits, values: Sequence[float]) -> Limits:
+    """A window that also holds `values`, as far as it grows by no more than its own width on either side."""
+    low, high = limits
+    room = high - low
+    return (
+        min([low, *(max(value, low - room, -8e307) for value in values)]),
+        max([high, *(min(value, high + room, 8e307) for value in values)]),
+    )
+
+
+def _unless_asked(asked: tuple[float | None, float | None] | None, limits: Limits, wide: Limits) -> Limits:
+    """The wide window, but for bounds that were asked for."""
+    fixed = [bound is not None and math.isfinite(bound) for bound in asked or (None, None)]
+    return limits[0] if fixed[0] else wide[0], limits[1] if fixed[1] else wide[1]
+
+
+def _counted(series: Series, x: Limits, y: Limits, width: int) -> Series:
+    """A published series whose label says how many of its figures are off the plot; any other as it is."""
+    places = [(_position(a, x), _position(b, y)) for a, b in _points([series])]
+    off = sum(not (0 <= a <= 1 and 0 <= b <= 1) for a, b in places)
+    if not series.published or not off:
+        return series
+    words = f" ({off if off < len(places) else 'all'} off the plot)"
+    return replace(series, label=plain(series.label, max(width - 4 - len(words), 1)) + words)
+
+
 def _range(values: Iterable[float]) -> Limits:
     low, high = math.inf, -math.inf
     for value in values:
@@ -195,7 +245,8 @@ def _placed(series: Series, x: Limits, y: Limits, columns: int) -> _Placed:
     marks: list[Point] = []
     for piece in _pieces(series.xs, series.ys):
         place = [(_position(a, x), _position(b, y)) for a, b in piece]
-        lines += clip(thin(place, columns))
+        if not series.published:
+            lines += clip(thin(place, columns))
         marks += place
     seen = [p for p in marks if 0 <= p[0] <= 1 and 0 <= p[1] <= 1]
     bars = []
@@ -203,7 +254,7 @@ def _placed(series: Series, x: Limits, y: Limits, columns: int) -> _Placed:
         across, low, high = _position(a, x), _position(b - error, y), _position(b + error, y)
         if 0 <= across <= 1 and high > 0 and low < 1:
             bars.append((across, max(low, 0.0), min(high, 1.0)))
-    return _Placed(series, lines, _some(seen, columns // 4, series.colour), bars)
+    return _Placed(series, lines, seen if series.published else _some(seen, columns // 4, series.colour), bars)
 
 
 def _some(marks: list[Point], most: int, shift: int) -> list[Point]:
@@ -347,7 +398,7 @@ def _plotext(
         mark = marker(pen.glyph(one.series) if one.series.dashed else "." if pen.ascii else "braille", one.series)
         for line in one.lines:
             figure.draw(figure.signal([p[0] for p in line], [p[1] for p in line], marker=mark).lines(True))
-    for one in across:
+    for one in sorted(across, key=lambda one: not one.series.published):  # where marks meet, ours is seen
         if one.marks and not one.series.dashed:
             xs, ys = zip(*one.marks, strict=True)
             figure.draw(figure.signal(list(xs), list(ys), marker=marker(pen.glyph(one.series), one.series)))
@@ -368,7 +419,8 @@ def _foot(series: Sequence[Series], width: int, x_label: str, pen: _Pen) -> list
         if used and used + 2 + size > width:
             lines.append((text, used))
             text, used = "", 0
-        text += ("  " if used else "") + pen.paint(pen.glyph(one), pen.code(one)) + " " + label
+        name = pen.grey(label) if one.published else label
+        text += ("  " if used else "") + pen.paint(pen.glyph(one), pen.code(one)) + " " + name
         used += size + (2 if used > 0 else 0)
     lines.append((text, used))
     label = plain(x_label, width)

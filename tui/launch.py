@@ -6,8 +6,11 @@ An engine gets a session of its own, so that a closed terminal does not end it, 
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +21,15 @@ from store.files import run_folder
 from store.liveness import state_of
 
 if TYPE_CHECKING:
-    from presets.schema import Experiment
+    from presets.schema import Data, Experiment
 
 ENGINE = (sys.executable, "-P", "-m", "engine")
 """-P: a folder named engine or store in the working directory is not ours."""
+
+TOLD = "> "
+"""What a line begins with that an engine tells while it prepares a data set; its last words begin without."""
+
+CLEARING_SECONDS = 20.0  # an interrupted engine gets this long to remove what it had begun
 
 RESUMABLE = ("paused", "stopped", "failed", "lost")
 
@@ -36,13 +44,15 @@ class LaunchError(Exception):
         self.refused = refused
 
 
-def plan(experiment: Experiment, device: str = "auto") -> dict[str, Any]:
+def plan(experiment: Experiment, device: str = "auto", db: Path | None = None) -> dict[str, Any]:
     """What the experiment will cost on a device ("auto", "cpu", "cuda", "cuda:1"): the engine's forecast.
+
+    `db` is the store that tickets of other runs are looked for in.
 
     Raises:
         LaunchError: it cannot run here, or the engine does not start.
     """
-    command = [*ENGINE, "plan", "-", "--json", "--device", device]
+    command = [*ENGINE, "plan", "-", "--json", "--device", device, *(["--db", str(db)] if db else [])]
     try:
         done = subprocess.run(command, input=experiment.model_dump_json(), capture_output=True, text=True)
     except OSError as error:
@@ -52,6 +62,82 @@ def plan(experiment: Experiment, device: str = "auto") -> dict[str, Any]:
     if done.returncode == 2:
         raise LaunchError(_last_line(done.stderr), refused=True)
     raise LaunchError(f"the engine's forecast failed: {_last_line(done.stderr)}")
+
+
+def prepare(data: Data, download: bool, output: Callable[[str], None]) -> dict[str, Any]:
+    """Have a data set on this machine: drawn, decoded, or downloaded where that is allowed; `output` gets what is told.
+
+    Ends when it is there, and gives what `data_set` would; an interrupt ends the engine, too, and leaves nothing half.
+
+    Raises:
+        LaunchError: it cannot be had; says what to do.
+    """
+    command = [*ENGINE, "prepare", "-", *(["--download"] if download else [])]
+    try:
+        engine = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,  # an interrupt at the terminal reaches it once, from here
+        )
+    except OSError as error:
+        raise LaunchError(f"the engine does not start: {error.strerror}") from error
+    assert engine.stdin is not None
+    assert engine.stdout is not None
+    assert engine.stderr is not None
+    words = "it left no words"
+    try:
+        with suppress(BrokenPipeError), engine.stdin:  # it ended early: its last words say why
+            engine.stdin.write(data.model_dump_json())
+        for line in engine.stderr:
+            if line.startswith(TOLD):
+                output(line.removeprefix(TOLD).strip())
+            elif line.strip():
+                words = line.strip()
+        answer = engine.stdout.read()
+        code = engine.wait()
+    except BaseException:
+        engine.send_signal(signal.SIGINT)
+        try:
+            engine.wait(CLEARING_SECONDS)
+        finally:
+            engine.kill()
+        raise
+    if code:
+        raise LaunchError(words if code == 2 else f"the engine ended early: {words}")
+    return json.loads(answer)
+
+
+def data_sets() -> list[dict[str, Any]]:
+    """Every data set that has a name: what is known of it, whether it is on this machine, and what is wrong with it.
+
+    Raises:
+        LaunchError: the engine does not start.
+    """
+    return _asked("data", "--json")
+
+
+def data_set(data: Data) -> dict[str, Any]:
+    """What is known of the data set that a preset asks for.
+
+    Raises:
+        LaunchError: nothing can be known of it; says why.
+    """
+    return _asked("data", "-", "--json", given=data.model_dump_json())
+
+
+def _asked(*arguments: str, given: str = "") -> Any:
+    """What the engine answers to a question, as JSON."""
+    try:
+        done = subprocess.run([*ENGINE, *arguments], input=given, capture_output=True, text=True)
+    except OSError as error:
+        raise LaunchError(f"the engine does not start: {error.strerror}") from error
+    if done.returncode == 0:
+        return json.loads(done.stdout)
+    raise LaunchError(_last_line(done.stderr), refused=done.returncode == 2)
 
 
 def start(

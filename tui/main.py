@@ -22,6 +22,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Experiments": {
         "demo": "Run the demonstration, then print its report.",
         "presets": "List the experiments that can be run, or show one.",
+        "data": "List the data sets, show one, or fetch it.",
         "run": "Start an experiment and watch it.",
     },
     "Running": {

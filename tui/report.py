@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from store import report as queries
 from store.reading import Reader, Rows
 from tui.app.wording import DASH, count, duration, moment, percent, plural
 from tui.commands.output import table
-from tui.drawing import SPARSITY_TICKS, Series, by_remaining, draw
+from tui.drawing import SPARSITY_TICKS, Series, by_remaining, draw, published
 
 PLOT_ROWS = 22
 
@@ -35,14 +35,15 @@ def report(reader: Reader, run: str, columns: int = 80, colour: bool = False) ->
         query.__name__: (query(run), queries.answer(reader, query(run)))
         for query in (
             *(queries.accuracy, queries.cost, queries.cost_to_sparsity, queries.overlap, queries.loss),
-            *(queries.copies, queries.controls, queries.checks),
+            *(queries.copies, queries.controls, queries.checks, queries.published),
         )
     }
-    accuracy, cost = answers["accuracy"][1], answers["cost"][1]
+    accuracy, cost, printed = (answers[name][1] for name in ("accuracy", "cost", "published"))
     blocks = [
         _block("Accuracy", answers["accuracy"], lambda rows: _accuracy(rows, cost)),
         _block("", answers["cost"], lambda rows: ["images: of the search so far; +tickets: with training its tickets"]),
-        _block("Accuracy against sparsity", ("", accuracy), lambda rows: plot(rows, columns, colour).split("\n")),
+        _block("Accuracy against sparsity", ("", accuracy), lambda _: plot(accuracy, printed, columns, colour)),
+        _block("Published, not measured here", answers["published"], lambda rows: _published(rows, columns)),
         _block("What a sparsity cost", answers["cost_to_sparsity"], _reached),
         _block("Overlap of members", answers["overlap"], _overlap),
         _block("Loss a round", answers["loss"], _loss),
@@ -70,19 +71,36 @@ def heading(row: dict[str, Any], seconds: float | None) -> list[str]:
     return lines
 
 
-def plot(rows: Rows, columns: int, colour: bool, height: int = PLOT_ROWS) -> str:
+def plot(rows: Rows, printed: Rows, columns: int, colour: bool) -> list[str]:
     """Test accuracy of each search's own tickets against sparsity, what remains on a log scale; dense as a line."""
     series = accuracy_series(rows, x=lambda row: by_remaining(row["sparsity"]))
-    return draw(
-        series,
+    text = draw(
+        [*series, *published_series(printed)],
         columns,
-        height,
+        PLOT_ROWS,
         x_label="pruned % of the prunable weights",
         y_label="accuracy on test, %",
         y_limits=(None, 100.0),
         x_ticks=SPARSITY_TICKS,
         colour=colour,
     )
+    return text.split("\n")
+
+
+def published_series(*answers: Rows) -> list[Series]:
+    """Series of a plot from answers to the published query, one a run: equal series once."""
+    several: list[Series] = []
+    for rows in answers:
+        for (_, label, source), group in itertools.groupby(rows, key=_table):
+            figures = list(group)
+            one = published(label, source, *([row[key] for row in figures] for key in ("sparsity", "accuracy")))
+            several += [one] * (one not in several)
+    return [replace(one, colour=number) for number, one in enumerate(several)]
+
+
+def _table(row: dict[str, Any]) -> tuple[str, str, str]:
+    """What tells published tables apart."""
+    return row["name"], row["label"], row["source"]
 
 
 def accuracy_series(
@@ -93,12 +111,15 @@ def accuracy_series(
     Without `arms` those are drawn that train a ticket as it was found: the ones with most tickets of their search.
     """
     tickets = [row for row in rows if row["search"] is not None]
-    chosen = set(arms) or {_own_arm(tickets)}
+    chosen = set(arms)
     series: list[Series] = []
-    keys = dict.fromkeys((row["search"], row["arm"]) for row in tickets if row["arm"] in chosen)
+    keys = dict.fromkeys((row["search"], row["arm"]) for row in tickets if not chosen or row["arm"] in chosen)
+    if not chosen:
+        own = {search: _own_arm([row for row in tickets if row["search"] == search]) for search, _ in keys}
+        keys = dict.fromkeys(own.items())
     for colour, (search, arm) in enumerate(keys):
         points = [row for row in tickets if (row["search"], row["arm"]) == (search, arm)]
-        name = f"{label}{search}" if len(chosen) == 1 else f"{label}{search} {arm}"
+        name = f"{label}{search}" if len(chosen) < 2 else f"{label}{search} {arm}"
         series.append(
             Series(
                 name,
@@ -118,10 +139,9 @@ def accuracy_series(
 
 
 def _own_arm(tickets: Rows) -> str:
-    counted: dict[str, int] = {}
-    for row in tickets:
-        counted[row["arm"]] = counted.get(row["arm"], 0) + 1
-    return max(counted, key=lambda arm: counted[arm], default="")
+    found = [row["arm"] for row in tickets if (row["start"], row["mask"]) == ("ticket", "found")]
+    arms = found or [row["arm"] for row in tickets]
+    return max(arms, key=arms.count, default="")
 
 
 def _block(title: str, answered: tuple[str, Rows], lines: Callable[[Rows], list[str]]) -> Block | None:
@@ -168,6 +188,20 @@ def _mean(row: dict[str, Any]) -> str:
     """Mean and half width of an accuracy, in percent, and over how many seeds."""
     half = "" if row["half_width"] is None else f" ± {100 * row['half_width']:.1f}"
     return f"{100 * row['accuracy']:.1f}{half} ({row['seeds']})"
+
+
+def _published(rows: Rows, columns: int) -> list[str]:
+    """Each table with its source, figures as they are printed there; as many beside each other as there is room for."""
+    lines = []
+    for (_, label, source), group in itertools.groupby(rows, key=_table):
+        figures = [(f"{100 * row['sparsity']:.6g}", f"{100 * row['accuracy']:.6g}") for row in group]
+        lines += ["", f"{label}: {source}"]
+        room = max((columns - len("accuracy, %")) // (2 + max(len(cell) for pair in figures for cell in pair)), 1)
+        for start in range(0, len(figures), room):
+            cells = list(zip(*figures[start : start + room], strict=True))
+            head, body = ("pruned, %", *cells[0]), [("accuracy, %", *cells[1])]
+            lines += table(head, body, right=range(1, len(head)))
+    return lines[1:]
 
 
 def _reached(rows: Rows) -> list[str]:

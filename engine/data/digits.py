@@ -11,13 +11,23 @@ from importlib.resources import files
 import numpy as np
 import torch
 
-from engine.data.dataset import Dataset
+from engine.data.dataset import Dataset, Facts, constants
 from engine.draws import permutation
+from presets.schema import Data
 
 HELD_OUT = 30  # images of each class in validation, and as many in test
+WHITE = 16.0
 
 
-def load() -> Dataset:
+def facts(data: Data) -> Facts:
+    return Facts((1, 8, 8), 10, 1197, 300, 300)
+
+
+def there(data: Data) -> bool:
+    return True
+
+
+def load(data: Data) -> Dataset:
     """1,197 training, 300 validation and 300 test images; the split is fixed and even by class."""
     with files(__package__).joinpath("digits.npz").open("rb") as file, np.load(file) as arrays:
         images = torch.from_numpy(arrays["images"])[:, None]
@@ -30,4 +40,5 @@ def load() -> Dataset:
         test.append(samples[HELD_OUT : 2 * HELD_OUT])
         train.append(samples[2 * HELD_OUT :])
     first, second, rest = (torch.cat(part).sort().values for part in (validation, test, train))
-    return Dataset("digits", images, labels, 10, 16.0, rest, first, second)
+    mean, deviation = constants(images, rest, WHITE)
+    return Dataset("digits", "digits", images, labels, 10, WHITE, mean, deviation, rest, first, second)

@@ -8,19 +8,41 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from engine.draws import generator
 from engine.networks.conv3 import Conv3
-from engine.networks.lenet import LeNet300
-from presets.schema import Network
+from engine.networks.conv246 import ConvPairs
+from engine.networks.densenet import DenseNet121
+from engine.networks.lenet import LeNet5, LeNet300
+from engine.networks.mobilenet import MobileNetV2
+from engine.networks.resnet import ResNet
+from engine.networks.resnet18 import ResNet18
+from engine.networks.shufflenet import ShuffleNetV2
+from engine.networks.vgg import VGG
+from engine.networks.wrn import WideResNet
+from presets.schema import SHORTCUTS, Network
 
 State = dict[str, Tensor]
 """Everything that `load_state_dict` takes: parameters and running statistics, by name."""
 
-BUILDERS: dict[str, Callable[..., nn.Module]] = {"conv3": Conv3, "lenet-300-100": LeNet300}
+BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    "lenet-300-100": LeNet300,
+    "lenet-5": LeNet5,
+    "conv3": Conv3,
+    **{f"conv{2 * pairs}": partial(ConvPairs, pairs=pairs) for pairs in (1, 2, 3)},
+    **{f"resnet{depth}": partial(ResNet, depth=depth) for depth in (20, 32, 44, 56)},
+    "resnet18": ResNet18,
+    **{f"vgg{depth}": partial(VGG, depth=depth) for depth in (11, 13, 16, 19)},
+    "mobilenetv2": MobileNetV2,
+    "wrn-22-2": partial(WideResNet, depth=22, factor=2),
+    "densenet121": DenseNet121,
+    "shufflenetv2": ShuffleNetV2,
+}
+"""Each takes the shape of an image, the number of classes and the width; those of `SHORTCUTS` also the shortcut."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +63,13 @@ def build(network: Network, shape: tuple[int, int, int], classes: int) -> nn.Mod
 
     The framework draws weights of its own here, which nobody sees: to build without them (on the meta device) costs
     0.3 s at first use, ten times what they cost at six million.
+
+    Raises:
+        ValueError: the images are too small for it.
+        VisionMissing: it is made of torchvision's blocks, and torchvision is not there.
     """
-    return BUILDERS[network.name](shape, classes, network.width)
+    options = {"shortcut": network.shortcut} if network.name in SHORTCUTS else {}
+    return BUILDERS[network.name](shape, classes, network.width, **options)
 
 
 def weights(module: nn.Module) -> list[Weight]:
@@ -84,4 +111,5 @@ def initialise(network: Network, shape: tuple[int, int, int], classes: int, seed
         elif isinstance(layer, nn.BatchNorm2d):
             layer.reset_parameters()
             state.update({key: tensor.clone() for key, tensor in own.items()})
+    assert state.keys() == module.state_dict().keys(), "a layer of a kind that nobody has said how to draw"
     return state

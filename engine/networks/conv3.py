@@ -8,15 +8,21 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.networks.parts import Shape, need_side, scaled
+
 
 class Conv3(nn.Module):
-    def __init__(self, shape: tuple[int, int, int], classes: int, width: float) -> None:
+    def __init__(self, shape: Shape, classes: int, width: float) -> None:
         super().__init__()
-        channels = [max(1, round(count * width)) for count in (64, 128, 256)]
-        sizes = zip([shape[0], *channels], channels, strict=False)
-        self.conv1, self.conv2, self.conv3 = (nn.Conv2d(a, b, 3, padding=1, bias=False) for a, b in sizes)
-        self.norm1, self.norm2, self.norm3 = map(nn.BatchNorm2d, channels)
-        self.head = nn.Linear(channels[-1], classes)
+        need_side("conv3", shape, 8)  # three pools halve it
+        first, second, third = (scaled(count, width) for count in (64, 128, 256))
+        self.conv1 = nn.Conv2d(shape[0], first, 3, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(first)
+        self.conv2 = nn.Conv2d(first, second, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(second)
+        self.conv3 = nn.Conv2d(second, third, 3, padding=1, bias=False)
+        self.norm3 = nn.BatchNorm2d(third)
+        self.head = nn.Linear(third, classes)
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """float32 [N, C, H, W] → logits [N, classes]."""

@@ -22,15 +22,20 @@ from engine.masks import Mask
 from engine.networks import State, Weight, build, initialise, weights
 from engine.schedules import steps_per_epoch
 from engine.training import Result, Training
-from presets.schema import AnySearch, Colt, Experiment, Imp, Like, steps_of
+from presets.schema import AnySearch, Experiment, Like, Pruning, Transfer, steps_of
 
 
 @dataclass(frozen=True)
 class Train:
-    """Do these trainings, one a member; the answer is a list of their `Result`s."""
+    """Do these trainings, one a member; the answer is a list of their `Result`s.
+
+    A round whose ticket was paid for elsewhere has no members and says what that cost.
+    """
 
     round: int
     members: tuple[Training, ...]
+    images: int = 0
+    images_forward: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,17 @@ class Ticket:
     start_step: int
 
 
+@dataclass(frozen=True)
+class Given:
+    """A ticket of another run, and the images that its search saw for it since the one given before."""
+
+    round: int
+    mask: Mask
+    start: State
+    images: int
+    images_forward: int
+
+
 Request = Train | Begun | Follow | Step | Point | Ticket
 Search = Generator[Request, Any, None]
 
@@ -95,10 +111,19 @@ class Context:
     """The last finished round, when a run goes on."""
     point: Point | None = None
     """The rewind point, when it was already found."""
+    given: tuple[Given, ...] = ()
+    """The tickets of another run, for a search that takes them from there."""
 
     @property
     def settings(self) -> AnySearch:
         return self.experiment.searches[self.name]
+
+    @property
+    def pruning(self) -> Pruning:
+        """The settings of a search that prunes."""
+        settings = self.settings
+        assert isinstance(settings, Pruning)
+        return settings
 
     @cached_property
     def weights(self) -> list[Weight]:
@@ -107,7 +132,13 @@ class Context:
 
     @cached_property
     def kinds(self) -> dict[str, str]:
-        """Layer kind of every prunable weight: those whose kind has a rate above 0."""
+        """Layer kind of every prunable weight: those whose kind has a rate above 0, or that a given mask holds.
+
+        A given mask's head is another data set's: here the head is new and whole.
+        """
+        if isinstance(self.settings, Transfer):
+            held = {name for ticket in self.given[:1] for name in ticket.mask}
+            return {w.name: w.kind for w in self.weights if w.name in held and w.kind != "head"}
         rates = leader(self.experiment, self.name).rates()
         return {weight.name: weight.kind for weight in self.weights if weight.kind in rates}
 
@@ -123,7 +154,7 @@ class Context:
 
     def finished(self, mask: Mask, number: int) -> bool:
         """Whether the search has reached its target after round `number`."""
-        settings = self.settings
+        settings = self.pruning
         if settings.rounds is not None and number >= settings.rounds:
             return True
         if settings.until is None:
@@ -149,7 +180,7 @@ class Context:
         Frankle et al., arXiv 1912.05671, section 3.
         """
         recipe, view = self.experiment.recipe, self.data.all()
-        step = steps_of(self.settings.rewind, steps_per_epoch(len(view.samples), recipe.batch))
+        step = steps_of(self.pruning.rewind, steps_per_epoch(len(view.samples), recipe.batch))
         if step == 0:
             return self.initial(), 0
         if self.point is None:
@@ -161,13 +192,13 @@ class Context:
 
     def prune(self, state: Mapping[str, Tensor], mask: Mask) -> Mask:
         """`mask` without this round's share of its smallest weights, by the search's own rates and scope."""
-        settings = self.settings
+        settings = self.pruning
         for rate, pool in masks.pools(self.kinds, settings.rates(), settings.scope):
             mask = masks.prune(state, mask, pool, masks.due(rate, masks.alive(mask, pool)))
         return mask
 
 
-def reached(settings: AnySearch, pruned: int, kinds: Iterable[str], weights: list[Weight]) -> bool:
+def reached(settings: Pruning, pruned: int, kinds: Iterable[str], weights: list[Weight]) -> bool:
     """Whether `pruned` weights meet `settings.until`, as a share of the prunable or of all counted weights."""
     assert settings.until is not None
     prunable = sum(weight.count for weight in weights if weight.name in kinds)
@@ -175,10 +206,13 @@ def reached(settings: AnySearch, pruned: int, kinds: Iterable[str], weights: lis
     return pruned >= settings.until * base - 1e-6  # a count is whole; 1e-6 forgives the product's rounding
 
 
-def leader(experiment: Experiment, name: str) -> Imp | Colt:
+def leader(experiment: Experiment, name: str) -> Pruning:
     """The search itself, or the one whose counts it copies."""
-    rate = experiment.searches[name].rate
-    return experiment.searches[rate.like if isinstance(rate, Like) else name]
+    settings = experiment.searches[name]
+    assert isinstance(settings, Pruning)
+    found = experiment.searches[settings.rate.like] if isinstance(settings.rate, Like) else settings
+    assert isinstance(found, Pruning)
+    return found
 
 
 def start(context: Context) -> Search:

@@ -14,7 +14,7 @@ from presets.schema import Like
 def search(context: Context) -> Search:
     start, step = yield from context.rewind_point()
     number, mask = context.begin()
-    rate = context.settings.rate
+    rate = context.pruning.rate
     while not context.finished(mask, number):
         number += 1
         if isinstance(rate, Like) and not (yield Begun(rate.like, number)):

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests import bench
 from tests.bench.measuring import machine
 
-TRIALS = {"startup": 21, "paint": 7, "demo": 3, "masks": 15, "threshold": 7, "training": 5}
+TRIALS = {"startup": 21, "paint": 7, "demo": 3, "masks": 15, "threshold": 7, "training": 5, "loading": 5}
 """How often each bench is tried: more often the shorter it takes."""
 
 

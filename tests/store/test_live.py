@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from store.live import Focus, Live, Round, forecast
+from store.live import Focus, Live, Published, Round, forecast
 from store.writing import Writer
 
 
@@ -28,6 +28,9 @@ def ended(*sparsities: float) -> list[Round]:
         ({"rate": 0.2, "rounds": 5, "until": 0.95}, (0.2,), 5),
         ({"rate": 0.2, "until": 0.3}, (0.2, 0.36), 2),
         ({"rate": 0.2, "until": 0.3}, (0.2, 0.2), None),  # it does not prune any more
+        ({"method": "transfer", "run": "demo-bcdf"}, (), None),  # as many as that run has
+        ({"method": "transfer", "run": "demo-bcdf"}, (0.2, 0.36), None),
+        ({"method": "transfer", "run": "demo-bcdf", "round": 12}, (), 1),
     ],
 )
 def test_rounds_are_forecast_from_the_last_loss_or_the_rate(settings, sparsities, rounds):
@@ -112,6 +115,40 @@ def test_the_newest_round_is_shown_when_it_has_an_epoch_and_any_other_on_request
     assert view is not None
     assert [lane.state for lane in view.lanes] == ["turning", "waiting"]
     assert view.lanes[0].planned == 7, "at 30 % a round"
+
+
+def test_tickets_of_another_run_are_a_lane_without_a_target_or_members(path: Path, writer: Writer, new_run):
+    settings = {"method": "transfer", "run": "other-bcdf", "search": None, "round": None}
+    run = new_run(searches={"given": settings}, seeds=[0])
+    search = writer.insert("searches", {"run": run, "name": "given", "method": "transfer", "settings": settings})
+    live = Live(path)
+    row = {"search": search, "seed": 0, "started": "2026-01-01T00:00:00.000Z", "prunable": 100, "weights": 120}
+    row |= {"remaining": 80, "weights_remaining": 100, "images": 600}
+    states = []
+    for number, step in ((3, "train"), (3, "done"), (4, "done")):
+        writer.put("rounds", {**row, "round": number, "step": step}, ("search", "seed", "round"))
+        view = live.view(run)
+        assert view is not None
+        assert view.turn is not None
+        assert (view.turn.round, view.turn.members, view.turn.curves) == (number, 0, ())
+        (lane,) = view.lanes
+        assert (lane.method, lane.planned, lane.target) == ("transfer", None, None)
+        states.append((lane.state, [r.round for r in lane.done]))
+    assert states == [("turning", []), ("done", [3]), ("done", [3, 4])]
+
+
+def test_published_figures_stand_beside_those_measured(path: Path, new_run):
+    table = {"label": "random", "source": "Su et al. 2020", "sparsity": [0.9, 0.95], "accuracy": [0.94, 0.93]}
+    run, older = new_run(published={"su": table}), new_run()  # a spec from before there were any
+    live = Live(path)
+    for seen in (live.preview(run), live.view(run)):
+        assert seen is not None
+        assert seen.published == (Published("random", "Su et al. 2020", (0.9, 0.95), (0.94, 0.93)),)
+        assert seen.figures == ()
+        assert seen.run.accuracy is None
+    preview = live.preview(older)
+    assert preview is not None
+    assert preview.published == ()
 
 
 def test_a_deleted_run_and_a_missing_store_are_no_errors(path: Path, writer: Writer, colt: str, tmp_path: Path):

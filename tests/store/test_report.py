@@ -35,8 +35,8 @@ def turn(writer: Writer) -> Callable[..., int]:
     return write
 
 
-def search(writer: Writer, run: str, name: str, **settings: Any) -> int:
-    return writer.insert("searches", {"run": run, "name": name, "method": "colt", "settings": settings})
+def search(writer: Writer, run: str, name: str, method: str = "colt", **settings: Any) -> int:
+    return writer.insert("searches", {"run": run, "name": name, "method": method, "settings": settings})
 
 
 def ask(writer: Writer, sql: str) -> list[dict[str, Any]]:
@@ -79,6 +79,42 @@ def test_a_search_that_copies_is_compared_count_by_count(writer: Writer, new_run
     assert ask(writer, report.copies(run)) == [{"search": "copy", "copied": "colt", "rounds": 2, "equal": 1}]
 
 
+def test_tickets_of_another_run_have_a_cost_but_no_loss_and_copy_nobody(
+    writer: Writer, new_run: NewRun, turn: Callable[..., int]
+):
+    run = new_run()
+    given = search(writer, run, "given", method="transfer", round=None)
+    for number, left in ((3, 500), (4, 400)):
+        round_id = turn(given, 0, number, ("conv", 1000, left))
+        writer.update("rounds", {"id": round_id}, {"images": 600, "images_forward": 60})
+    assert ask(writer, report.loss(run)) == []
+    assert ask(writer, report.copies(run)) == []
+    costs = ask(writer, report.cost(run))
+    assert [(row["round"], row["images"], row["images_with_evaluation"]) for row in costs] == [
+        (3, 600.0, 600.0),
+        (4, 1200.0, 1200.0),
+    ]
+
+
+def test_published_figures_are_read_from_the_spec_and_only_by_their_own_query(writer: Writer, new_run: NewRun):
+    tables = {
+        "su": {"label": "random", "source": "Su 'et al.' 2020", "sparsity": [0.95, 0.9], "accuracy": [0.93, 0.94]},
+        "ma": {"label": "ticket", "source": "Ma et al. 2021", "sparsity": [0.0], "accuracy": [1.0]},
+    }
+    run, other = new_run(published=tables), new_run()
+    rows = ask(writer, report.published(run))
+    assert [tuple(row.values()) for row in rows] == [
+        ("su", "random", "Su 'et al.' 2020", 0.95, 0.93),
+        ("su", "random", "Su 'et al.' 2020", 0.9, 0.94),
+        ("ma", "ticket", "Ma et al. 2021", 0.0, 1.0),
+    ]
+    assert ask(writer, report.published(other)) == []
+    for query in (report.accuracy, report.cost, report.cost_to_sparsity, report.controls, report.checks):
+        assert ask(writer, query(run)) == []
+    for sql in report.results(run).values():
+        assert ask(writer, sql) == []
+
+
 @pytest.mark.parametrize("found", [[95, 90, 97], [80, 80], [99]])
 def test_controls_are_paired_by_seed_at_the_last_ticket_of_both(
     writer: Writer, new_run: NewRun, turn: Callable[..., int], found: list[int]
@@ -87,8 +123,10 @@ def test_controls_are_paired_by_seed_at_the_last_ticket_of_both(
     imp = search(writer, run, "imp", rate=0.2)
     own = writer.insert("arms", {"run": run, "name": "own", "settings": {"start": "ticket", "mask": "found"}})
     control = writer.insert("arms", {"run": run, "name": "mixed", "settings": {"start": "ticket", "mask": "shuffled"}})
+    whole = writer.insert("arms", {"run": run, "name": "bare", "settings": {"start": "ticket", "mask": "full"}})
     for seed, correct in enumerate(found):
-        for number, arms in ((1, {own: 100, control: 1}), (2, {own: correct, control: 80}), (3, {own: 5})):
+        second = {own: correct, control: 80, whole: 99}
+        for number, arms in ((1, {own: 100, control: 1, whole: 99}), (2, second), (3, {own: 5, whole: 99})):
             round_id = turn(imp, seed, number, ("conv", 1000, 800))
             ticket = {"round": round_id, "mask": "m", "start": "s", "start_step": 0, "created": "x"}
             ticket_id = writer.insert("tickets", ticket)
@@ -103,6 +141,8 @@ def test_controls_are_paired_by_seed_at_the_last_ticket_of_both(
     assert (row["search"], row["arm"], row["seeds"]) == ("imp", "mixed", len(found))
     assert row["difference"] == pytest.approx(mean)
     assert row["half_width"] == (None if half is None else pytest.approx(half, abs=1e-12))
+    arms = {row["arm"]: (row["start"], row["mask"]) for row in ask(writer, report.accuracy(run))}
+    assert arms == {"own": ("ticket", "found"), "mixed": ("ticket", "shuffled"), "bare": ("ticket", "full")}
 
 
 def test_what_is_no_id_becomes_no_sql(path: Path):

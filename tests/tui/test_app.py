@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import json
 import re
 import sqlite3
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input
+from textual.widgets import Input, OptionList
 
 from store.connection import connect
 from store.editing import note, set_state
@@ -293,6 +294,25 @@ def test_a_fault_in_a_panel_stays_in_that_panel(store, monkeypatch):
         object.__setattr__(KINDS[3], "draw", kept)
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_figures_of_a_paper_are_marked_as_such_beside_those_measured(store, size):
+    table = {"label": "random", "source": "Su et al. 2020", "sparsity": [0.0, 0.4], "accuracy": [0.9, 0.8]}
+    change(store, "UPDATE runs SET spec = json_set(spec, '$.published', json(?))", json.dumps({"su": table}))
+
+    async def scenario(app, pilot):
+        await open_run(app, pilot)
+        await pilot.press("5")
+        await until(pilot, lambda: "× published: random" in panel(app, 5))
+        assert panel(app, 5).count("×") >= 2
+        assert ("Su et al. 2020" in panel(app, 5)) == (size[1] > 24), "a small terminal has no room for sources"
+        assert "this panel failed" not in panel(app, 5)
+        await pilot.press("a")
+        await until(pilot, lambda: "all arms of colt" in shown(app))
+        assert "× published: random" in panel(app, 5)
+
+    drive(store, scenario, size)
+
+
 # Live
 
 
@@ -451,6 +471,7 @@ def test_a_preset_is_shown_with_what_it_is_and_costs(tmp_path):
         assert "fewer rounds" in shown(app), "what to expect"
         await until(pilot, lambda: "can be pruned" in shown(app), 60)
         assert re.search(r"time +about \d", shown(app))
+        assert re.search(r"data +1 797 images of 10 classes, 1×8×8, on this machine", shown(app))
         assert "[searches.colt]" in shown(app), "its settings"
 
     drive(tmp_path / "none.db", scenario, (120, 60))
@@ -490,6 +511,7 @@ def test_starting_hands_the_form_to_the_launcher(tmp_path, monkeypatch):
         "memory_bytes": 4e8,
         "disk_bytes": 1e6,
         "searches": {"colt": {"rounds": 9, "rounds_low": 7, "rounds_high": 12}},
+        "data": {"there": True, "download": "", "images": 1797, "classes": 10, "shape": [1, 8, 8]},
     }
     started = []
     monkeypatch.setattr("tui.app.screens.new.plan", lambda experiment, device: cost)
@@ -513,6 +535,105 @@ def test_starting_hands_the_form_to_the_launcher(tmp_path, monkeypatch):
     assert experiment.seeds == (3, 4, 7)
     assert experiment.recipe.epochs == 5
     assert experiment.searches["colt"].rate == {"conv": 0.3}
+
+
+@pytest.fixture
+def many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Presets of one's own, in two folders."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setattr("tui.app.screens.new.plan", lambda experiment, device: pytest.fail("not asked so soon"))
+    monkeypatch.setattr("tui.app.screens.new.TYPING_SECONDS", 60.0)
+    for name, paper in (
+        ("rigl/rigl-cifar10", "RigL, arXiv 1911.11134"),
+        ("rigl/rigl-cifar10-smoke", "RigL, arXiv 1911.11134"),
+        ("rigl/rigl-cifar10-long", "RigL, arXiv 1911.11134"),
+        ("su/smart-ratio-cifar100-resnet32-at-high-sparsity", "Su et al., arXiv 2009.11094"),
+        ("su/smart-ratio-cifar100-resnet32-at-high-sparsity-smoke", "Su et al., arXiv 2009.11094"),
+    ):
+        path = tmp_path / "tombola" / "presets" / f"{name}.toml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f'extends = "digits-imp"\npaper = "{paper}"\n')
+
+
+def listed(app: TombolaApp) -> list[str]:
+    return [str(option.id) for option in app.screen.query_one("#presets", OptionList).options if option.id]
+
+
+def highlighted(app: TombolaApp) -> str:
+    return str(app.screen.query_one("#presets", OptionList).highlighted_option.id)
+
+
+def test_a_preset_is_found_by_words_of_its_name_title_or_paper(many, tmp_path):
+    async def scenario(app, pilot):
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(app.screen, NewScreen))
+        await until(pilot, lambda: highlighted(app) == "digits-demo")
+        whole = listed(app)
+        assert whole[:3] == ["rigl-cifar10", "rigl-cifar10-smoke", "rigl-cifar10-long"]
+        await pilot.press("slash", *"rigl")
+        assert listed(app) == whole[:3]
+        await until(pilot, lambda: app.screen.query_one("#name", Input).value == "rigl-cifar10")
+        await pilot.press("down", "down", "up")
+        assert highlighted(app) == "rigl-cifar10-smoke"
+        await pilot.press("space", *"long")
+        assert (listed(app), highlighted(app)) == (["rigl-cifar10-long"], "rigl-cifar10-long")
+        await pilot.press("enter")
+        assert app.focused is app.screen.query_one("#presets")
+        await pilot.press("escape")
+        assert listed(app) == whole
+        assert highlighted(app) == "rigl-cifar10-long", "what was found stays chosen"
+        assert isinstance(app.screen, NewScreen)
+        await pilot.press("slash", *"2009.11094")
+        assert highlighted(app) == "smart-ratio-cifar100-resnet32-at-high-sparsity"
+        await pilot.press("enter", "enter")
+        assert app.focused is app.screen.query_one("#start")
+        await pilot.press("escape")
+        assert isinstance(app.screen, RunsScreen), "from the form one leaves at once"
+
+    drive(tmp_path / "none.db", scenario)
+
+
+def test_a_search_that_finds_nothing_says_so_and_keeps_what_was_chosen(many, tmp_path):
+    async def scenario(app, pilot):
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(app.screen, NewScreen))
+        await pilot.press("slash", *"nonsense?q")
+        assert listed(app) == []
+        assert "nothing has these words" in shown(app)
+        assert app.screen.query_one("#name", Input).value == "digits-demo"
+        await pilot.press("enter", "down", "escape")
+        assert highlighted(app) == "digits-demo"
+        await pilot.press("escape")
+        assert isinstance(app.screen, RunsScreen)
+
+    drive(tmp_path / "none.db", scenario)
+
+
+def test_a_name_that_is_cut_still_ends_in_what_tells_it_apart(many, tmp_path):
+    async def scenario(app, pilot):
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(app.screen, NewScreen))
+        await pilot.press("slash", *"smart high")
+        await until(pilot, lambda: re.search(r"  smart-ratio-\S+…\s", shown(app)) is not None)
+        assert re.search(r"  smart-ratio-\S+…-smoke\s", shown(app))
+        await pilot.resize_terminal(200, 40)
+        await until(pilot, lambda: "smart-ratio-cifar100-resnet32-at-high-sparsity-smoke" in shown(app))
+        assert len(listed(app)) == 2, "still searched"
+
+    drive(tmp_path / "none.db", scenario)
+
+
+@pytest.mark.parametrize("size", [(20, 6), (80, 24), (120, 40)])
+def test_every_preset_has_one_line_of_the_list(many, tmp_path, size):
+    async def scenario(app, pilot):
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(app.screen, NewScreen))
+        presets = app.screen.query_one("#presets", OptionList)
+        await until(pilot, lambda: presets.size.width > 0)
+        assert presets.virtual_size.height == len(presets.options)
+        assert presets.size.width <= max(2 * size[0] // 5, 26)
+
+    drive(tmp_path / "none.db", scenario, size)
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,14 @@ import re
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.drawing import SPARSITY_TICKS, Series, by_remaining, clip, draw, thin
+from tui.drawing import SPARSITY_TICKS, Series, by_remaining, clip, draw, published, thin
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -76,10 +77,56 @@ def test_a_dashed_series_is_dashed():
     assert "┄┄┄┄" in plot(Series("dense", [0, 1], [1.0, 1.0], dashed=True))
 
 
+PAPER = Series("published: random, Su et al. 2020", [0, 1, 2], [1.0, 2.0, 1.5], published=True)
+
+
+def test_published_figures_are_marks_of_their_own_that_no_line_joins():
+    text = plot(PAPER, Series("imp", [0, 1, 2], [1.1, 1.9, 1.3]))
+    assert sum(row.count("×") for row in canvas(text)) == 3
+    assert "× published: random, Su et al. 2020" in text
+    alone = canvas(plot(PAPER))
+    assert set("".join(alone)) == {" ", "×"}, "no line, no interval"
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_published_figures_never_share_a_glyph_with_measured_ones(plain: bool):
+    ours = [Series(f"s{number}", [0, 1], [0, 1], colour=number) for number in range(20)]
+    papers = [replace(PAPER, colour=number) for number in range(4)]
+    text = plot(*ours, Series("dense", [0, 1], [1, 1], dashed=True), *papers, width=60, height=40, ascii=plain)
+    measured, printed = re.findall(r"(\S) (?:s\d|dense)", text), re.findall(r"(\S) published", text)
+    assert (len(measured), len(printed), len(set(printed))) == (21, 4, 4)
+    assert set(measured).isdisjoint(printed)
+
+
+def test_where_marks_meet_the_measured_one_is_seen():
+    text = plot(Series("imp", [0, 1, 2], [1.0, 2.0, 1.5]), PAPER)
+    assert not any("×" in row for row in canvas(text))
+
+
+def test_published_figures_are_dim():
+    coloured = draw([Series("imp", [0, 1, 2], [1.1, 1.9, 1.3]), PAPER], 60, 12)
+    assert "\x1b[38;5;245m×" in coloured
+    assert ESCAPE.sub("", coloured) == plot(Series("imp", [0, 1, 2], [1.1, 1.9, 1.3]), PAPER, width=60)
+
+
+def test_published_figures_widen_the_axes_but_never_press_ours_together():
+    ours = Series("imp", [0, 1, 2], [90.0, 91.0, 90.5])
+    near = plot(ours, Series("published: x", [1], [89.6], published=True))
+    assert sum(row.count("×") for row in canvas(near)) == 1
+    far = plot(ours, Series("published: x", [1, 2], [20.0, 90.2], published=True))
+    assert "× published: x (1 off the plot)" in far
+    heights = [number for number, row in enumerate(canvas(far)) if "●" in row]
+    assert max(heights) - min(heights) >= 2, "ours still fill a third"
+    assert "(all off the plot)" in plot(ours, Series("published: " + "x" * 80, [1], [20.0], published=True))
+    asked = plot(ours, Series("published: x", [1], [89.6], published=True), y_limits=(90.0, 91.0))
+    assert "(all off the plot)" in asked, "limits that were asked for stay"
+
+
 def test_plain_characters_are_all_there_is_when_asked():
     text = plot(
         Series("dense", [0, 3], [1.0, 1.0], dashed=True),
         Series("a", [0, 1, 2], [1.0, 2.0, 1.0], errors=[0.5, 0.1, 0.2], colour=1),
+        PAPER,
         ascii=True,
         x_label="epoch",
         y_label="accuracy",
@@ -119,6 +166,12 @@ def test_sparsity_ticks_are_a_step_a_round():
 def test_ticks_are_round_numbers():
     text = plot(Series("a", [0, 97], [0.913, 0.987]), height=20)
     assert {"0.92", "0.94", "0.96", "0.98"} <= set(re.findall(r"\d\.\d+", text))
+
+
+def test_what_a_paper_prints_stands_at_its_sparsity_in_percent():
+    one = published("random", "Su et al. 2020", [0.0, 0.9], [0.95, 0.941])
+    assert (one.label, one.xs, one.published) == ("published: random, Su et al. 2020", [0.0, 1.0], True)
+    assert one.ys == pytest.approx([95.0, 94.1])
 
 
 finite = st.floats(-0.5, 1.5)
@@ -163,6 +216,7 @@ HOSTILE = textwrap.dedent("""
     series = st.builds(
         Series, st.text(max_size=30), st.lists(number, max_size=30), st.lists(number, max_size=30),
         st.one_of(st.none(), st.lists(st.one_of(st.none(), number), max_size=30)), st.integers(0, 20), st.booleans(),
+        st.booleans(),
     )
 
     @settings(max_examples=EXAMPLES, deadline=None, database=None, derandomize=True,

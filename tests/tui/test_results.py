@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import pty
 import re
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -133,6 +136,105 @@ def test_a_plot_of_other_arms_and_with_evaluation_counted(finished_run: Finished
         in tombola("plot", RUN, "--arm", "x", code=2).stderr
     )
     assert tombola("plot", RUN, "--ascii", "--width", "60").stdout.isascii()
+
+
+PUBLISHED = {
+    "su": {
+        "label": "smart-ratio random",
+        "source": "Su et al. 2020",
+        "sparsity": [0.0, 0.5, 0.98],
+        "accuracy": [0.5, 0.4321, 0.3],
+    }
+}
+
+
+@pytest.fixture
+def published(copy: Tombola) -> Tombola:
+    """A program whose run has figures of a paper beside its own."""
+    with Writer(copy.db) as writer:
+        writer.execute("UPDATE runs SET spec = json_set(spec, '$.published', json(?))", (json.dumps(PUBLISHED),))
+    return copy
+
+
+def test_what_a_paper_prints_is_drawn_apart_from_what_was_measured(published: Tombola):
+    plain = published("plot", RUN, "--width", "70", "--height", "20").stdout
+    assert "× published: smart-ratio random, Su et al. 2020" in plain
+    assert plain.count("×") > 1
+    ascii_only = published("plot", RUN, "--width", "70", "--height", "20", "--ascii").stdout
+    assert ascii_only.isascii()
+    assert "^ published: smart-ratio random, Su et al. 2020" in ascii_only
+    *measured, paper = json.loads(published("plot", RUN, "--json").stdout)
+    assert [one["published"] for one in measured] == [False] * 4
+    assert (paper["label"], paper["published"]) == ("published: smart-ratio random, Su et al. 2020", True)
+    assert (paper["y"], paper["half_width"]) == ([50.0, 43.21, 30.0], None)
+
+
+@pytest.mark.parametrize("x", ["cost", "round"])
+def test_what_a_paper_prints_has_no_cost_and_no_round(published: Tombola, x: str):
+    done = published("plot", RUN, "--x", x, "--width", "70", "--height", "18")
+    assert "published" not in done.stdout
+    assert done.stderr == f"published figures are not drawn: their {x} is not known\n"
+    assert not any(one["published"] for one in json.loads(published("plot", RUN, "--x", x, "--json").stdout))
+
+
+def test_equal_figures_of_a_paper_are_drawn_once_for_several_runs(finished_run: FinishedRun, published: Tombola):
+    conn = connect(published.db)
+    conn.execute("CREATE TEMP TABLE other AS SELECT * FROM runs")
+    conn.execute("UPDATE other SET id = 'other-zzzz'")
+    conn.execute("INSERT INTO runs SELECT * FROM other")
+    conn.close()
+    drawn = json.loads(published("plot", finished_run.id, "other-zzzz", "--json").stdout)
+    assert [one["label"] for one in drawn if one["published"]] == ["published: smart-ratio random, Su et al. 2020"]
+    assert "nothing was evaluated yet" in published("plot", "other-zzzz").stderr
+
+
+def test_what_a_paper_prints_is_a_block_of_its_own_with_its_query_and_in_no_other(
+    finished_run: FinishedRun, published: Tombola
+):
+    report = published("show", RUN, COLUMNS="100").stdout
+    _, block = report.split("\nPublished, not measured here\n")
+    lines = block.split("\n$ tombola")[0].splitlines()
+    assert lines[0] == "smart-ratio random: Su et al. 2020"
+    assert [line.split() for line in lines[1:]] == [
+        ["pruned,", "%", "0", "50", "98"],
+        ["accuracy,", "%", "50", "43.21", "30"],
+    ]
+    assert re.search(r"× published: smart-ratio random", report)
+
+    queries = re.findall(r'^\$ (tombola query "[^"]*")$', report, re.MULTILINE)
+    (query,) = [query for query in queries if "published" in query]
+    done = subprocess.run(
+        ["bash", "-c", f"PATH={Path(published.command).parent}:$PATH {query} --json"],
+        env=published.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [(row["sparsity"], row["accuracy"]) for row in json.loads(done.stdout)] == [
+        (0.0, 0.5),
+        (0.5, 0.4321),
+        (0.98, 0.3),
+    ]
+
+    blocks, without = (re.split(r"\n(?=[A-Z][a-z ,]+\n)", text) for text in (report, shown(finished_run)))
+    titles = ("Accuracy against", "Published")
+    assert [b for b in blocks if not b.startswith(titles)] == [b for b in without if not b.startswith(titles)]
+
+
+def shown(finished: FinishedRun) -> str:
+    return finished.tombola("show", RUN, COLUMNS="100").stdout
+
+
+def test_many_figures_of_a_paper_are_broken_into_the_width_there_is(copy: Tombola):
+    figures = [round(0.5 + 0.01 * number, 2) for number in range(40)]
+    table = {"many": {"label": "many", "source": "a paper", "sparsity": figures, "accuracy": figures}}
+    with Writer(copy.db) as writer:
+        writer.execute("UPDATE runs SET spec = json_set(spec, '$.published', json(?))", (json.dumps(table),))
+    report = copy("show", RUN, COLUMNS="80").stdout
+    lines = report.split("\nPublished, not measured here\n")[1].split("\n$ tombola")[0].splitlines()
+    assert max(map(len, lines)) <= 80
+    pruned = [figure for line in lines if line.startswith("pruned, %") for figure in line.split()[2:]]
+    assert pruned == [f"{100 * figure:.6g}" for figure in figures]
 
 
 def test_a_query_prints_a_table_json_or_csv(finished_run: FinishedRun, tmp_path: Path):
@@ -339,6 +441,84 @@ def test_presets_are_listed_shown_and_given_as_toml(tombola: Tombola, tmp_path: 
 
 
 @pytest.mark.parametrize("name", ["digits-demo", "digits-imp", "digits-segments"])
-def test_a_preset_is_shown_as_toml_with_every_default_that_means_the_same(tombola: Tombola, tmp_path: Path, name: str):
-    (tmp_path / "shown.toml").write_text(tombola("presets", name).stdout)
+def test_a_preset_is_shown_as_toml_with_every_default_and_cost_that_means_the_same(
+    tombola: Tombola, tmp_path: Path, name: str
+):
+    done = tombola("presets", name)
+    assert "asking the engine" in done.stderr
+    (tmp_path / "shown.toml").write_text(done.stdout)
     assert tombola("presets", "./shown.toml", "--json").stdout == tombola("presets", name, "--json").stdout
+    cost = done.stdout.split("\n\n")[-1].splitlines()
+    assert all(line.startswith("# ") for line in cost)
+    words = "\n".join(cost)
+    for line in (r"time +about .* on cpu", r"images .* to search,", r"needs .* of memory", r"data +1 797 images of 10"):
+        assert re.search(rf"^# {line}", words, re.MULTILINE), words
+    for search in json.loads(tombola("presets", name, "--json").stdout)["searches"]:
+        assert re.search(rf"^# {search} +\d+ rounds", words, re.MULTILINE), words
+
+
+def test_the_cost_of_a_preset_alone_is_what_the_engine_forecasts(tombola: Tombola):
+    cost = json.loads(tombola("presets", "digits-imp", "--cost", "--json").stdout)
+    assert {"seconds", "images", "searches", "data", "memory_bytes", "disk_bytes"} <= set(cost)
+    words = tombola("presets", "digits-imp", "--cost").stdout
+    assert f"{cost['trainings']} trainings" in words
+    assert not tombola.db.exists()
+
+
+def test_where_the_cost_cannot_be_known_the_preset_is_shown_nevertheless(tombola: Tombola, tmp_path: Path):
+    fault = "device 'abacus' is not there"
+    done = tombola("presets", "digits-imp", "--device", "abacus")
+    assert done.stdout.startswith("title ")
+    assert fault in done.stderr.splitlines()[-1]
+    assert fault in tombola("presets", "digits-imp", "--device", "abacus", "--cost", code=2).stderr
+
+
+def test_data_that_has_to_be_fetched_is_said_with_how(tombola: Tombola, tmp_path: Path):
+    (tmp_path / "mine.toml").write_text('extends = "digits-imp"\n[data]\nname = "cifar10"\n')
+    shown = tombola("presets", "./mine.toml").stdout
+    assert re.search(r"^# data .*3×32×32, not on this machine$", shown, re.MULTILINE)
+    assert re.search(r"^# fetch +tombola data cifar10 --fetch \(.*\)$", shown, re.MULTILINE)
+
+
+def test_presets_are_found_by_words_of_their_name_title_or_paper(tombola: Tombola):
+    def found(words: str) -> list[str]:
+        return [preset["name"] for preset in json.loads(tombola("presets", "--find", words, "--json").stdout)]
+
+    assert "digits-imp" in found("REWINDING 1803.03635")
+    assert "digits-demo" not in found("REWINDING 1803.03635")
+    assert set(found("digits colt")) >= {"digits-demo", "digits-segments"}
+    assert found("digits nonsense") == []
+    assert "no preset has all of: nonsense" in tombola("presets", "--find", "nonsense").stderr
+    for wrong in (["digits-imp", "--find", "x"], ["--cost"], ["digits-imp", "--cost", "--toml"]):
+        tombola("presets", *wrong, code=2)
+
+
+def test_what_tries_a_preset_out_stands_right_below_it(tombola: Tombola):
+    folder = tombola.home / ".config" / "tombola" / "presets" / "paper"
+    folder.mkdir(parents=True)
+    names = ["a-cifar10", "a-cifar10-conv", "a-cifar10-conv-smoke", "a-cifar10-smoke", "b-smoke"]
+    for name in names:
+        (folder / f"{name}.toml").write_text(f'extends = "digits-imp"\ntitle = "{"very " * 20}long"\n')
+    listed = [line.split()[0] for line in tombola("presets").stdout.splitlines()[1:6]]
+    assert listed == ["a-cifar10", "a-cifar10-smoke", "a-cifar10-conv", "a-cifar10-conv-smoke", "b-smoke"]
+
+
+def test_on_a_terminal_the_list_of_presets_is_as_wide_as_that(tombola: Tombola):
+    terminal, end = pty.openpty()
+    done = subprocess.run(
+        [tombola.command, "presets", "--find", "digits-segments"],
+        env=tombola.environment | {"COLUMNS": "80"},
+        stdout=end,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    os.close(end)
+    with suppress(OSError), os.fdopen(terminal, errors="replace") as output:  # some systems end it with an error
+        paper, line = (output.readline().rstrip() for _ in range(2))
+    assert paper == "colt"
+    assert line.startswith("  digits-segments  COLT's segments on")
+    assert line.endswith("…")
+    assert len(line) <= 80
+    assert "your own: " in done.stderr
+    assert max(map(len, tombola("presets").stdout.splitlines())) > 80, "programs get them whole"

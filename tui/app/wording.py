@@ -1,8 +1,13 @@
-"""Figures as people read them: percentages, durations, counts, moments."""
+"""Figures as people read them: percentages, durations, counts, moments, and what an experiment will cost."""
 
 from __future__ import annotations
 
+import shlex
+import textwrap
 from datetime import datetime
+from typing import Any
+
+from tui.plain import plain
 
 DASH = "–"
 
@@ -59,3 +64,39 @@ def layer_name(layer: str) -> str:
 
 def plural(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def forecast(cost: dict[str, Any], data: str, width: int) -> list[tuple[str, str]]:
+    """What the engine's forecast says of an experiment, as lines of at most about `width` columns.
+
+    Each is a word, padded to one width and blank where the line above goes on, and the figures. `data` is the name (or
+    folder) that `tombola data` takes.
+    """
+    images = cost["images"]
+    total = max(images["total"], 1)
+    rows = [
+        ("time", f"about {duration(cost['seconds'])} on {cost['device']}, {plural(cost['workers'], 'worker')}"),
+        (
+            "images",
+            f"{count(images['total'])} trained on: {percent(images['search'] / total, 0)} to search,"
+            f" {percent(images['evaluation'] / total, 0)} to evaluate, in {plural(cost['trainings'], 'training')}",
+        ),
+        ("weights", f"{count(cost['prunable'])} of {count(cost['weights'])} can be pruned"),
+        ("needs", f"{size(cost['memory_bytes'])} of memory, {size(cost['disk_bytes'])} on disk"),
+    ]
+    found = cost["data"]
+    shape = "×".join(map(str, found["shape"]))
+    place = "on this machine" if found["there"] else "not on this machine"
+    rows.append(("data", f"{count(found['images'])} images of {found['classes']} classes, {shape}, {place}"))
+    if not found["there"]:
+        download = f" ({found['download']})" if found["download"] else ""
+        rows.append(("fetch", f"tombola data {shlex.quote(data)} --fetch{download}"))
+    rows += [(plain(name), _rounds(search)) for name, search in cost["searches"].items()]
+    lead = max(len(name) for name, _ in rows) + 2
+    pieces = [(name, textwrap.wrap(plain(words), max(width - lead, 16))) for name, words in rows]
+    return [(f"{'' if i else name:<{lead}}", words) for name, lines in pieces for i, words in enumerate(lines)]
+
+
+def _rounds(search: dict[str, Any]) -> str:
+    number, low, high = (search[key] for key in ("rounds", "rounds_low", "rounds_high"))
+    return plural(number, "round") + (f", {low} to {high}" if low != high else "")

@@ -40,11 +40,11 @@ class Finding:
 def command(as_json: bool) -> int:
     """Say what this machine can do, and what is wrong with it.
 
-    Looks at versions, the store and its file system, room on the disk, GPUs, and whether runs outlive a logout. The
-    exit code is 1 when something is wrong that makes runs fail.
+    Looks at versions, GPUs, data sets, the store and its file system, room on the disk, and whether runs outlive a
+    logout. The exit code is 1 when something is wrong that makes runs fail.
     """
     found = []
-    for look in (_houses, _python, _packages, _machine, _devices, _store, _room, _logout, _terminal, _presets):
+    for look in (_houses, _python, _packages, _machine, _devices, _data, _store, _room, _logout, _terminal, _presets):
         for finding in _looked(look):
             found.append(finding)
             if not as_json:
@@ -87,8 +87,9 @@ def _packages() -> Iterator[Finding]:
         numbers = tuple(map(int, re.findall(r"\d+", torch)[:2]))
         old = numbers < (2, 8)
         yield Finding("torch", "wrong" if old else "well", torch + (", 2.8 or newer is needed" if old else ""))
-    vision = _version("torchvision")
-    yield Finding("torchvision", "well", vision or "not installed, and not needed for digits (extra: vision)")
+    for package, use in (("torchvision", "MNIST, CIFAR and Tiny ImageNet"), ("pillow", "folders of images")):
+        hint = f"not installed: {use} need it, pip install 'tombola[vision]'"
+        yield Finding(package, "well", _version(package) or hint)
     missing = [name for name in NEEDED if _version(name) is None]
     rest = ", ".join(f"{name} {_version(name)}" for name in NEEDED if name not in missing)
     yield Finding("packages", "wrong" if missing else "well", f"missing: {', '.join(missing)}" if missing else rest)
@@ -131,6 +132,23 @@ def _devices() -> Iterator[Finding]:
     if unused:
         words += "; torch sees no GPU: this build of it is for CPU, or for a newer driver (README, On a GPU machine)"
     yield Finding("engine", "unwell" if unused else "well", words)
+
+
+def _data() -> Iterator[Finding]:
+    """Which data sets are on this machine, and where; what is wrong with one."""
+    from store.places import data_path
+    from tui import launch
+
+    try:
+        sets = launch.data_sets()
+    except launch.LaunchError as error:
+        yield Finding("data", "unwell", f"not known: {error}")
+        return
+    here = ", ".join(one["name"] for one in sets if one["there"])
+    yield Finding("data", "well", f"here: {here}; what was fetched lies in {data_path()}; tombola data lists all")
+    for one in sets:
+        if one["fault"]:
+            yield Finding("data", "unwell", one["fault"])
 
 
 def _cards() -> list[Finding]:

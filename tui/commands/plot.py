@@ -46,9 +46,11 @@ def command(
     """Plot test accuracy of runs against sparsity, cost or round.
 
     Means over seeds with their 95 % intervals; the dense network is a line across. Each ticket stands at its own
-    sparsity, and the axis is logarithmic in what remains.
+    sparsity, and the axis is logarithmic in what remains. Figures that a paper prints are grey marks without a line.
     """
+    from store import report as queries
     from tui.drawing import SPARSITY_TICKS, draw
+    from tui.report import published_series
 
     if with_evaluation and x != "cost":
         raise click.UsageError("--with-evaluation goes with --x cost")
@@ -57,9 +59,20 @@ def command(
     series: list[Series] = []
     for run in names:
         series += _series(store, run, x, arms, with_evaluation, f"{run} " if len(names) > 1 else "", len(series))
+    measured = bool(series)
+    printed = [queries.answer(store, queries.published(run)) for run in names]
+    if x == "sparsity":
+        series += published_series(*printed)
+    elif any(printed):
+        say(f"published figures are not drawn: their {x} is not known")
     if as_json:
-        return print_json([{"label": one.label, "x": one.xs, "y": one.ys, "half_width": one.errors} for one in series])
-    if not series:
+        return print_json(
+            [
+                {"label": one.label, "x": one.xs, "y": one.ys, "half_width": one.errors, "published": one.published}
+                for one in series
+            ]
+        )
+    if not measured:
         return say("nothing was evaluated yet")
     terminal = shutil.get_terminal_size()
     text = draw(

@@ -12,6 +12,7 @@ import click
 
 from tui.commands.options import Failed, Refused, db, files, reader, resolve, store_options
 from tui.commands.output import say
+from tui.plain import plain
 
 if TYPE_CHECKING:
     from presets.schema import Experiment
@@ -36,6 +37,11 @@ name_option = click.option("--name", help="What to call the run; its id begins w
 @click.option("--detach", is_flag=True, help="Do not watch: print the run's id alone and return.")
 @name_option
 @click.option("--like", metavar="RUN", help="Run the experiment of another run again, instead of a preset.")
+@click.option(
+    "--ticket",
+    metavar="RUN[@[SEARCH/]ROUND]",
+    help="Take the tickets of another run, or that of one round, onto the preset's data.",
+)
 @store_options
 def command(
     preset: str | None,
@@ -45,6 +51,7 @@ def command(
     detach: bool,
     name: str | None,
     like: str | None,
+    ticket: str | None,
 ) -> int:
     """Start an experiment and watch it.
 
@@ -55,7 +62,13 @@ def command(
         raise click.UsageError(
             "give a preset or --like RUN" if preset is None else "a preset and --like exclude each other"
         )
-    experiment, label = _again(like, sets, seeds) if like else load_preset(preset or "", sets, seeds)
+
+    def ordered(sets: tuple[str, ...]) -> tuple[Experiment, str]:
+        return _again(like, sets, seeds) if like else load_preset(preset or "", sets, seeds)
+
+    if ticket:
+        sets = (*sets, *_taken(ticket, ordered(())[0]))
+    experiment, label = ordered(sets)
     run = start(experiment, label, name, device)
     click.echo(run)
     if detach:
@@ -70,7 +83,10 @@ def start(experiment: Experiment, label: str, name: str | None, device: str) -> 
 
     reader()  # what is wrong with the store is told before the engine is asked, which takes seconds
     try:
-        plan = launch.plan(experiment, device)
+        plan = launch.plan(experiment, device, db())
+        if not plan["data"]["there"]:
+            launch.prepare(experiment.data, download=False, output=say)
+            plan = launch.plan(experiment, device, db())  # what was stood in for is known now
         room = _room(files())
         if plan["disk_bytes"] > room:
             raise Failed(f"the run needs {size(plan['disk_bytes'])} in {files()}, where {size(room)} are free")
@@ -128,6 +144,22 @@ def _again(like: str, sets: tuple[str, ...], seeds: tuple[int, ...]) -> tuple[Ex
         return again(json.loads(row["spec"]), f"run {run}", sets, seeds or None), row["preset"]
     except PresetError as error:
         raise Refused(str(error)) from None
+
+
+def _taken(ticket: str, experiment: Experiment) -> list[str]:
+    """The settings by which `experiment` takes tickets of the run that RUN, RUN@12 or RUN@colt/12 names."""
+    takers = [name for name, search in experiment.searches.items() if search.method == "transfer"]
+    if len(takers) != 1:
+        has = "none" if not takers else "several: name the run in each, with --set"
+        raise Refused(f'--ticket is for an experiment with one search of method "transfer"; this one has {has}')
+    run, _, rest = ticket.partition("@")
+    search, slash, number = rest.rpartition("/")
+    if rest and not number.isdecimal() and not slash:
+        search, number = number, ""
+    if (rest and not (number or search)) or (number and not number.isdecimal()):
+        raise Refused(f"--ticket {plain(ticket)}: write RUN, RUN@12, RUN@colt or RUN@colt/12")
+    settings = {"run": resolve(reader(), run), "search": search, "round": number}
+    return [f"searches.{takers[0]}.{key}={value}" for key, value in settings.items() if value]
 
 
 def _room(folder: Path) -> int:

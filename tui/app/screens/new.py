@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-import textwrap
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
-from textual.containers import Container, Horizontal, VerticalScroll
+from textual.binding import Binding
+from textual.containers import Container, Horizontal, Vertical, VerticalScroll
 from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Button, Input, Label, OptionList, Static
@@ -23,7 +24,8 @@ from tui.app.look import ACCENT, DIM, STRONG
 from tui.app.screens.base import PlaceScreen
 from tui.app.widgets.canvas import Canvas
 from tui.app.widgets.heads import short_path, title_line
-from tui.app.wording import count, duration, percent, plural, size
+from tui.app.wording import duration, forecast
+from tui.commands.presets import SMOKE, matching
 from tui.launch import LaunchError, plan, start
 from tui.plain import plain
 
@@ -32,6 +34,12 @@ if TYPE_CHECKING:
 
 TYPING_SECONDS = 0.5
 """After the last key in a field, until the engine is asked what that will cost: it takes a few seconds to answer."""
+
+LEAST_LIST = 26
+"""Columns of the list of presets; longer names get more, up to two fifths of the screen."""
+
+AROUND_NAME = 4
+"""Columns of that list beside a name: indented by two, a scrollbar, and air before it."""
 
 
 @dataclass(frozen=True)
@@ -70,26 +78,43 @@ class NotStarted(Message):
         self.reason = reason
 
 
+class Search(Input):
+    """What the list below is narrowed by. The arrows move in that list."""
+
+    BINDINGS = [  # noqa: RUF012
+        Binding("down", "screen.point(1)", "The preset below", show=False),
+        Binding("up", "screen.point(-1)", "The preset above", show=False),
+    ]
+
+
 class NewScreen(PlaceScreen):
-    """The list of presets has the focus; Enter goes to Start, Tab through the fields between."""
+    """The list of presets has the focus; / searches it, Enter goes to Start, Tab through the fields between."""
 
     place = "new"
-    BINDINGS = bindings("new")
+    BINDINGS = [*bindings("new"), Binding("slash", "search", "Search the presets", id="new.search", show=False)]  # noqa: RUF012
+    DEFAULT_CSS = """
+    NewScreen #choice { width: auto; height: 1fr; }
+    NewScreen #search { width: 1fr; background: $surface; }
+    NewScreen #presets { scrollbar-size-vertical: 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._infos = {info.name: info for info in listing()}
+        self._infos = {info.name: info for info in matching(listing(), "")}
         self._chosen: PresetInfo | None = None
         self._planned: Planned | None = None
         self._fault = ""
         self._starting = False
         self._eager = False
+        self._width = 0
         self._timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
         yield Canvas(id="head")
         with Container(id="body"):
-            yield OptionList(*self._options(), id="presets", markup=False)
+            with Vertical(id="choice"):
+                yield Search(placeholder=f"/ searches {len(self._infos)} presets", id="search", compact=True)
+                yield OptionList(*_options(self._infos.values(), LEAST_LIST), id="presets", markup=False)
             with VerticalScroll(id="about"):
                 yield Static(id="words")
         with Container(id="form"):
@@ -108,31 +133,22 @@ class NewScreen(PlaceScreen):
                 yield Static(id="verdict")
         yield Canvas(id="foot")
 
-    def _options(self) -> list[Option | None]:
-        options: list[Option | None] = []
-        group = None
-        for info in self._infos.values():
-            if info.group != group:
-                group = info.group
-                options.append(
-                    Option(Text(plain("your own" if group == "own" else group), f"bold {ACCENT}"), disabled=True)
-                )
-            options.append(Option(Text(f"  {plain(info.name)}"), id=info.name))
-        return options
-
     def on_mount(self) -> None:
-        presets = self.query_one("#presets", OptionList)
-        presets.focus()
-        names = list(self._infos)
-        if names:
-            first = "digits-demo" if "digits-demo" in self._infos else names[0]
-            presets.highlighted = presets.get_option_index(first)
+        self.query_one("#presets").focus()
+        self._highlight("digits-demo" if "digits-demo" in self._infos else next(iter(self._infos), None))
         self.query_one("#device", Input).value = "auto"
 
     def fit(self) -> None:
         line = title_line("new experiment", short_path(self.tombola.db), self.size.width - 2)
         self.query_one("#head", Canvas).paint([line])
         self.draw_foot()
+        longest = max(map(len, self._infos), default=0) + AROUND_NAME
+        width = max(LEAST_LIST, min(longest, 2 * self.size.width // 5))
+        if width != self._width:
+            self._width = width
+            self.query_one("#choice").styles.width = self.query_one("#presets").styles.width = width
+            self._list()
+        self._draw()
 
     # What is chosen
 
@@ -151,14 +167,36 @@ class NewScreen(PlaceScreen):
             self.action_start()
         self.action_next()
 
-    def on_input_changed(self) -> None:
-        self._ask()
+    def on_input_changed(self, event: Input.Changed) -> None:
+        if event.input.id == "search":
+            self._list()
+        else:
+            self._ask()
 
-    def on_input_submitted(self) -> None:
-        self.action_next()
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        if event.input.id == "search":
+            self.set_focus(self.query_one("#presets"))
+        else:
+            self.action_next()
 
     def on_button_pressed(self) -> None:
         self.action_start()
+
+    def _list(self) -> None:
+        """List what has the words that are searched for. The preset under the cursor stays there while it is listed."""
+        found = matching(self._infos.values(), self.query_one("#search", Search).value)
+        presets = self.query_one("#presets", OptionList)
+        before = presets.highlighted_option.id if presets.highlighted_option else self._chosen and self._chosen.name
+        presets.clear_options()
+        presets.add_options(_options(found, self._width))
+        if found:
+            self._highlight(before if before in [info.name for info in found] else found[0].name)
+
+    def _highlight(self, name: str | None) -> None:
+        presets = self.query_one("#presets", OptionList)
+        if name is not None:
+            presets.highlighted = presets.get_option_index(name)
+            presets.scroll_to_highlight()
 
     def _order(self) -> Order | None:
         """What the form says; None, and the fault noted, where a field cannot be read."""
@@ -251,7 +289,21 @@ class NewScreen(PlaceScreen):
         self.tombola.say(message.reason)
 
     def action_back(self) -> None:
-        self.dismiss()
+        """Out of a search first: back to the whole list."""
+        search, presets = self.query_one("#search", Search), self.query_one("#presets")
+        if self.focused is search or (self.focused is presets and search.value):
+            search.value = ""
+            self.set_focus(presets)
+        else:
+            self.dismiss()
+
+    def action_search(self) -> None:
+        self.set_focus(self.query_one("#search"))
+
+    def action_point(self, lines: int) -> None:
+        """Move in the list without leaving the search."""
+        presets = self.query_one("#presets", OptionList)
+        presets.action_cursor_down() if lines > 0 else presets.action_cursor_up()
 
     # What is shown
 
@@ -291,9 +343,13 @@ class NewScreen(PlaceScreen):
         if info.fault:
             return text.append(f"\n{plain(info.fault)}\n", "color(203)")
         text.append(f"{plain(info.paper)}\n", ACCENT)
-        text.append(f"\n{plain(info.expect)}\n" if info.expect else "")
-        if self._planned is not None and self._planned.cost:
-            text.append("\n").append_text(cost_text(self._planned.cost, self.query_one("#about").size.width - 2))
+        expect, cost = Text(f"\n{plain(info.expect)}\n" if info.expect else ""), Text()
+        if self._planned is not None and self._planned.cost and self._planned.experiment:
+            data = self._planned.experiment.data.path or self._planned.experiment.data.name
+            cost = Text("\n") + cost_text(self._planned.cost, data, self.query_one("#about").size.width - 2)
+        # What is being read should not move when the forecast comes; on a small screen it would come out of sight.
+        for part in (expect, cost) if self.has_class("wide") else (cost, expect):
+            text.append_text(part)
         try:
             settings = source(info.name)
         except PresetError as error:
@@ -305,26 +361,25 @@ class NewScreen(PlaceScreen):
         return text
 
 
-def cost_text(cost: dict[str, Any], width: int) -> Text:
+def _options(infos: Iterable[PresetInfo], width: int) -> list[Option]:
+    """Presets under the names of their papers; those to try another out are grey, and end so where they are cut."""
+    options: list[Option] = []
+    group = None
+    for info in infos:
+        if info.group != group:
+            group = info.group
+            name = plain("your own" if group == "own" else group)
+            options.append(Option(Text(name, f"bold {ACCENT}", no_wrap=True), disabled=True))
+        end = SMOKE if info.name.endswith(SMOKE) else ""
+        name = plain(info.name.removesuffix(end), width - AROUND_NAME - len(end)) + end
+        options.append(Option(Text(f"  {name}", DIM if end else "", no_wrap=True), id=info.name))
+    return options or [Option(Text("  nothing has these words", DIM), disabled=True)]
+
+
+def cost_text(cost: dict[str, Any], data: str, width: int) -> Text:
     """The forecast of the engine, in lines that begin with a word."""
-    images = cost["images"]
-    total = max(images["total"], 1)
-    rows = {
-        "time": f"about {duration(cost['seconds'])} on {cost['device']}, {plural(cost['workers'], 'worker')}",
-        "images": f"{count(images['total'])} trained on: {percent(images['search'] / total, 0)} to search,"
-        f" {percent(images['evaluation'] / total, 0)} to evaluate, in {plural(cost['trainings'], 'training')}",
-        "weights": f"{count(cost['prunable'])} of {count(cost['weights'])} can be pruned",
-        "needs": f"{size(cost['memory_bytes'])} of memory, {size(cost['disk_bytes'])} on disk",
-    }
-    for name, search in cost["searches"].items():
-        low, high = search["rounds_low"], search["rounds_high"]
-        rows[plain(name)] = f"{search['rounds']} rounds" + (f", {low} to {high}" if low != high else "")
-    lead = max(len(name) for name in rows) + 2
-    text = Text()
-    for name, words in rows.items():
-        pieces = textwrap.wrap(plain(words), max(width - lead, 16))
-        text.append(f"{name:<{lead}}", DIM).append(f"\n{'':<{lead}}".join(pieces) + "\n")
-    return text
+    lines = [Text.assemble((lead, DIM), words, "\n") for lead, words in forecast(cost, data, width)]
+    return Text().join(lines)
 
 
 def read_seeds(words: str) -> tuple[int, ...] | None:

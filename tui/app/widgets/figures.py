@@ -1,8 +1,12 @@
-"""Accuracy against sparsity: each ticket at its own sparsity, with intervals, and the dense network as a line."""
+"""Accuracy against sparsity: each ticket at its own sparsity, with intervals, and the dense network as a line.
+
+Figures that a paper prints stand beside them as marks of their own; no mean, window or target is made from them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from rich.text import Text
 
@@ -10,7 +14,10 @@ from store.live import Figure, Preview
 from tui.app.look import note
 from tui.app.widgets.panel import Kind, Scene
 from tui.app.widgets.plot import plot
-from tui.drawing import SPARSITY_TICKS, Series, by_remaining
+from tui.drawing import SPARSITY_TICKS, Series, by_remaining, published, widened
+
+ROOMY = 18
+"""Rows from which the legend has room for the sources of published figures."""
 
 
 def draw(scene: Scene, width: int, height: int) -> list[Text]:
@@ -35,30 +42,35 @@ def lines(view: Preview, search: str | None, width: int, height: int) -> list[Te
     ]
     if not dense and not tickets:
         return note("nothing has been evaluated yet", width)
+    printed = [
+        replace(published(one.label, one.source if height >= ROOMY else "", one.sparsity, one.accuracy), colour=number)
+        for number, one in enumerate(view.published)
+    ]
     return plot(
-        [*dense, *tickets],
+        [*dense, *tickets, *printed],
         width,
         height,
         x_label="sparsity, %",
         y_label="test accuracy, %" + _seeds(view.figures),
-        x_limits=(0.0, _far(view)),
-        y_limits=_window([*dense, *tickets]),
+        x_limits=(0.0, _far(view, printed)),
+        y_limits=_window([*dense, *tickets], printed),
         x_ticks=SPARSITY_TICKS,
     )
 
 
-def _far(view: Preview) -> float | None:
+def _far(view: Preview, printed: list[Series]) -> float | None:
     """The right end: the target of the searches, so that the plot stands still while it fills; None beyond it."""
     target = max((lane.target for lane in view.lanes if lane.target is not None), default=None)
     if target is None or any(figure.sparsity > target for figure in view.figures):
         return None
-    return by_remaining(target)
+    return widened((0.0, by_remaining(target)), [x for one in printed for x in one.xs])[1]
 
 
-def _window(series: list[Series]) -> tuple[float, float]:
+def _window(series: list[Series], printed: list[Series]) -> tuple[float, float]:
     """From bottom to top, within 0 and 100: every mean, at least five points, and intervals as far as means allow.
 
-    So a difference of one image does not look like a fall, and the huge intervals of two seeds end at the edge.
+    So a difference of one image does not look like a fall, and the huge intervals of two seeds end at the edge. What is
+    printed may widen it.
     """
     levels = [y for one in series for y in one.ys]
     low, high = min(levels), max(levels)
@@ -66,7 +78,7 @@ def _window(series: list[Series]) -> tuple[float, float]:
     spread = max(high - low, 5.0)
     median = errors[len(errors) // 2] if errors else 0.0
     room = max((spread - (high - low)) / 2, spread / 8, min(median, spread / 2))
-    return max(low - room, 0.0), min(high + room, 100.0)
+    return widened((max(low - room, 0.0), min(high + room, 100.0)), [y for one in printed for y in one.ys])
 
 
 def _series(figures: Iterable[Figure], label: str | None, colour: int) -> Series:
@@ -109,4 +121,4 @@ def heading(scene: Scene) -> str:
     return "accuracy · tickets of every search"
 
 
-FIGURES = Kind("accuracy", heading, lambda scene: (scene.arms, scene.view.figures), draw)
+FIGURES = Kind("accuracy", heading, lambda scene: (scene.arms, scene.view.figures, scene.view.published), draw)

@@ -1,0 +1,100 @@
+"""What a preset may change about a data set: fewer classes or samples, noise on labels, another order of pixels.
+
+Each draw comes from `data.draw` and its purpose, not from the experiment's seed: all seeds train on the same data.
+Labels of the held-out splits are never touched; the order of pixels changes everywhere.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from engine.data.dataset import Dataset, split_off
+from engine.data.prepared import DataError
+from engine.draws import generator, permutation
+from presets.schema import Data
+
+MADE_BEFORE = {"name", "path", "size", "classes", "images"}
+"""Keys that say which set it is; the others say how it is changed."""
+
+
+def varied(whole: Dataset, data: Data) -> Dataset:
+    """`whole` as `data` asks for it.
+
+    Raises:
+        DataError: a class or sample that does not exist, or too little left to train on.
+    """
+    asked = data.model_dump(mode="json", exclude=MADE_BEFORE, exclude_defaults=True)
+    if not asked:
+        return whole
+    result = whole
+    if data.only is not None:
+        result = _of_classes(result, data.only)
+    if data.samples is not None:
+        result = replace(result, train=result.train[_places(data, len(result.train))])
+    if data.fraction < 1.0:
+        result = replace(result, train=_fraction(result, data))
+    if len(result.train) < 2:
+        raise DataError(f"data: {len(result.train)} training samples are left of {len(whole.train)}: keep more")
+    if data.label_noise:
+        result = replace(result, labels=_noisy(result, data))
+    if data.pixels != "plain" and whole.there:
+        result = replace(result, images=_rearranged(result, data))
+    return replace(result, identity=f"{whole.identity} {json.dumps(asked, sort_keys=True)}")
+
+
+def _of_classes(whole: Dataset, only: tuple[int, ...]) -> Dataset:
+    missing = [label for label in only if label >= whole.classes]
+    if missing:
+        raise DataError(f"data.only: {whole.name} has classes 0 to {whole.classes - 1}, no {missing[0]}")
+    renumber = torch.full((whole.classes,), -1)
+    renumber[torch.tensor(only)] = torch.arange(len(only))
+    labels = renumber[whole.labels]
+    train, validation, test = (part[labels[part] >= 0] for part in (whole.train, whole.validation, whole.test))
+    return replace(whole, labels=labels, classes=len(only), train=train, validation=validation, test=test)
+
+
+def _places(data: Data, count: int) -> Tensor:
+    assert data.samples is not None
+    places = []
+    for part in data.samples:
+        first, last = map(int, part.split("-"))
+        if last >= count:
+            raise DataError(f"data.samples: there is no training sample {last}: they are numbered 0 to {count - 1}")
+        places.append(torch.arange(first, last + 1))
+    return torch.cat(places).unique()
+
+
+def _fraction(whole: Dataset, data: Data) -> Tensor:
+    """At least one sample of every class stays."""
+    return split_off(whole.labels, whole.train, data.fraction, data.draw, "fraction")[1]
+
+
+def _noisy(whole: Dataset, data: Data) -> Tensor:
+    """Labels of a share of the training samples drawn anew, which may hit the old one (Zhang et al. 2017, section 2.2;
+    at 1.0 the random labels of Su et al., arXiv 2009.11094)."""
+    count = len(whole.train)
+    chosen = whole.train[permutation(count, data.draw, "noisy samples")[: round(data.label_noise * count)]]
+    labels = whole.labels.clone()
+    draw = generator(data.draw, "noisy labels")
+    labels[chosen] = torch.randint(whole.classes, (len(chosen),), generator=draw)
+    return labels
+
+
+def _rearranged(whole: Dataset, data: Data) -> Tensor:
+    """All channels of a pixel move together."""
+    if whole.mapped:
+        raise DataError(f'data.pixels = "{data.pixels}" needs the images in memory, and {whole.name} is too large')
+    flat = whole.images.flatten(2)
+    size = flat.shape[2]
+    if data.pixels == "permuted":
+        return flat[:, :, permutation(size, data.draw, "pixels")].view_as(whole.images)
+    draw = generator(data.draw, "pixels")
+    moved = torch.empty_like(flat)
+    for part, into in zip(flat.split(1000), moved.split(1000), strict=True):
+        order = torch.rand(len(part), 1, size, generator=draw).argsort(2).expand_as(part)
+        into.copy_(part.gather(2, order))
+    return moved.view_as(whole.images)
