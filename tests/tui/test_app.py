@@ -479,7 +479,7 @@ def test_a_preset_is_shown_with_what_it_is_and_costs(tmp_path):
 
 
 def test_fields_take_letters_as_letters_and_say_what_is_wrong(tmp_path, monkeypatch):
-    monkeypatch.setattr("tui.app.screens.new.plan", lambda experiment, device: pytest.fail("asked for a bad order"))
+    monkeypatch.setattr("tui.app.screens.new.plan", lambda *order: pytest.fail("asked for a bad order"))
 
     async def scenario(app, pilot):
         await pilot.press("n")
@@ -499,7 +499,8 @@ def test_fields_take_letters_as_letters_and_say_what_is_wrong(tmp_path, monkeypa
     drive(tmp_path / "none.db", scenario, (120, 40))
 
 
-def test_starting_hands_the_form_to_the_launcher(tmp_path, monkeypatch):
+@pytest.mark.parametrize("there", [True, False])
+def test_starting_hands_the_form_to_the_launcher_once_the_data_is_there(tmp_path, monkeypatch, there):
     cost = {
         "device": "cpu",
         "workers": 1,
@@ -511,10 +512,13 @@ def test_starting_hands_the_form_to_the_launcher(tmp_path, monkeypatch):
         "memory_bytes": 4e8,
         "disk_bytes": 1e6,
         "searches": {"colt": {"rounds": 9, "rounds_low": 7, "rounds_high": 12}},
-        "data": {"there": True, "download": "", "images": 1797, "classes": 10, "shape": [1, 8, 8]},
+        "data": {"there": there, "download": "", "images": 1797, "classes": 10, "shape": [1, 8, 8]},
     }
-    started = []
-    monkeypatch.setattr("tui.app.screens.new.plan", lambda experiment, device: cost)
+    prepared, started = [], []
+    monkeypatch.setattr("tui.app.screens.new.plan", lambda experiment, device, db: cost)
+    monkeypatch.setattr(
+        "tui.app.screens.new.prepare", lambda data, download, output: prepared.append((data.name, download))
+    )
     monkeypatch.setattr("tui.app.screens.new.start", lambda *order: started.append(order) or "mine-bcdf")
     monkeypatch.setattr(launch, "gone", lambda run: False)
 
@@ -530,6 +534,7 @@ def test_starting_hands_the_form_to_the_launcher(tmp_path, monkeypatch):
         await until(pilot, lambda: isinstance(app.screen, RunsScreen))
 
     drive(tmp_path / "none.db", scenario, (120, 40))
+    assert prepared == ([] if there else [("digits", False)])
     ((db, _, experiment, preset, name, device, planned),) = started
     assert (db, preset, name, device, planned) == (tmp_path / "none.db", "digits-demo", "mine", "auto", cost)
     assert experiment.seeds == (3, 4, 7)
@@ -541,7 +546,7 @@ def test_starting_hands_the_form_to_the_launcher(tmp_path, monkeypatch):
 def many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Presets of one's own, in two folders."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    monkeypatch.setattr("tui.app.screens.new.plan", lambda experiment, device: pytest.fail("not asked so soon"))
+    monkeypatch.setattr("tui.app.screens.new.plan", lambda *order: pytest.fail("not asked so soon"))
     monkeypatch.setattr("tui.app.screens.new.TYPING_SECONDS", 60.0)
     for name, paper in (
         ("rigl/rigl-cifar10", "RigL, arXiv 1911.11134"),

@@ -26,7 +26,7 @@ from tui.app.widgets.canvas import Canvas
 from tui.app.widgets.heads import short_path, title_line
 from tui.app.wording import duration, forecast
 from tui.commands.presets import SMOKE, matching
-from tui.launch import LaunchError, plan, start
+from tui.launch import LaunchError, plan, prepare, start
 from tui.plain import plain
 
 if TYPE_CHECKING:
@@ -64,6 +64,14 @@ class Planned(Message):
     def __init__(self, order: Order, experiment: Experiment | None, cost: dict[str, Any] | None, fault: str) -> None:
         super().__init__()
         self.order, self.experiment, self.cost, self.fault = order, experiment, cost, fault
+
+
+class Told(Message):
+    """What is being done before the run can start."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__()
+        self.words = words
 
 
 class Started(Message):
@@ -105,6 +113,7 @@ class NewScreen(PlaceScreen):
         self._planned: Planned | None = None
         self._fault = ""
         self._starting = False
+        self._doing = ""
         self._eager = False
         self._width = 0
         self._timer: Timer | None = None
@@ -230,7 +239,7 @@ class NewScreen(PlaceScreen):
         experiment = None
         try:
             experiment = load(order.preset, order.sets, order.seeds)
-            self.post_message(Planned(order, experiment, plan(experiment, order.device), ""))
+            self.post_message(Planned(order, experiment, plan(experiment, order.device, self.tombola.db), ""))
         except (PresetError, LaunchError) as error:
             self.post_message(Planned(order, experiment, None, str(error)))
         except Exception as error:  # a fault of ours must not leave a person waiting
@@ -273,18 +282,27 @@ class NewScreen(PlaceScreen):
     def _start(self, order: Order, experiment: Experiment, cost: dict[str, Any]) -> None:
         tombola = self.tombola
         try:
+            if not cost["data"]["there"]:  # drawn or decoded now; what must be downloaded is refused with what to do
+                prepare(experiment.data, False, self._tell)
             run = start(tombola.db, tombola.files, experiment, order.preset, order.name, order.device, cost)
         except (LaunchError, StoreError, OSError) as error:
             self.post_message(NotStarted(str(error)))
         else:
             self.post_message(Started(run))
 
+    def _tell(self, words: str) -> None:
+        self.post_message(Told(words))
+
+    def on_told(self, told: Told) -> None:
+        self._doing = told.words
+        self._draw()
+
     def on_started(self, started: Started) -> None:
         self.dismiss()
         self.tombola.started(started.run)
 
     def on_not_started(self, message: NotStarted) -> None:
-        self._starting = False
+        self._starting, self._doing = False, ""
         self._draw()
         self.tombola.say(message.reason)
 
@@ -320,7 +338,7 @@ class NewScreen(PlaceScreen):
     def _verdict(self) -> Text:
         """One line beside Start: whether it can be pressed, and what then."""
         if self._starting:
-            return Text("starting …", ACCENT)
+            return Text(plain(self._doing) or "starting …", ACCENT)
         if self._fault:
             return Text(plain(self._fault), "color(203)")
         if self._planned is None:
