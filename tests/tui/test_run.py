@@ -202,3 +202,54 @@ def test_what_is_trained_can_be_watched_as_json(long_run: str, tombola: Tombola)
     assert (event["run"], event["event"], event["training"]["epochs"]) == (long_run, "epoch", 100000)
     watch.send_signal(signal.SIGINT)
     assert watch.wait(10) == 130
+
+
+BASE = """
+title = "an experiment on glyphs"
+seeds = [0]
+[data]
+name = "glyphs"
+images = 200
+[network]
+name = "conv3"
+width = 0.0625
+[recipe]
+epochs = 1
+batch = 50
+"""
+
+GIVES = """
+[searches.colt]
+method = "colt"
+rounds = 2
+[searches.imp]
+method = "imp"
+rate = { conv = 0.3 }
+rounds = 1
+"""
+
+TAKES = """
+[searches.source]
+method = "transfer"
+[arms.ticket]
+ticket = "source"
+"""
+
+
+def test_tickets_of_one_run_are_trained_on_the_data_of_another(tombola: Tombola):
+    (tombola.home / "source.toml").write_text(BASE + GIVES)
+    (tombola.home / "taker.toml").write_text(BASE.replace("images = 200", "images = 200\ndraw = 1") + TAKES)
+    done = tombola("run", "source.toml", "--name", "giver")
+    assert "drawing 200 glyphs of 10 characters" in done.stderr, "what is not there is made before the start"
+    giver = done.stdout.strip()
+    assert "one search" in tombola("run", "source.toml", "--ticket", giver, code=2).stderr
+    assert "name one of colt, imp" in tombola("run", "taker.toml", "--ticket", giver, code=2).stderr
+    assert "it has 1, 2" in tombola("run", "taker.toml", "--ticket", f"{giver}@colt/9", code=2).stderr
+    assert "write RUN" in tombola("run", "taker.toml", "--ticket", f"{giver}@colt/two", code=2).stderr
+    taken = tombola("run", "taker.toml", "--ticket", f"{giver[:7]}@colt/2").stdout.strip()
+    with tombola.reader() as reader:
+        rows = reader.rows(
+            "SELECT search, round, seed FROM ticket_accuracies WHERE run = ? AND split = 'test'", (taken,)
+        )
+    assert rows == [{"search": "source", "round": 2, "seed": 0}]
+    assert "source" in tombola("show", taken).stdout
