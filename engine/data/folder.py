@@ -85,9 +85,7 @@ def load(data: Data) -> Dataset:
     name = _name(data)
     if not prepared.there(name):
         size = data.size or SIZE
-        raise DataError(
-            f"{_root(data)} is not prepared at {size} × {size} pixels: `python -m engine prepare` does that"
-        )
+        raise DataError(f"{_root(data)} is not prepared at {size} × {size} pixels: a new run does that when it starts")
     return parted.dataset(name, _root(data).name)
 
 
