@@ -23,7 +23,7 @@ test: $(VENV)/installed-dev  ## install with the development extras, and run eve
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile
 
 smoke: $(VENV)/installed-dev  ## run every small preset (-smoke) to its end; takes minutes
 	@$(BIN)/python -m tests.smoke

@@ -35,8 +35,8 @@ SHARED_FILE_SYSTEMS = (
 
 
 def now() -> str:
-    """The present moment as every table spells it: UTC, ISO 8601, milliseconds, Z."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """The present moment as every table spells it: UTC, ISO 8601, microseconds, Z."""
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def connect(path: Path) -> sqlite3.Connection:

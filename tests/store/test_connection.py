@@ -296,8 +296,8 @@ def test_a_fault_of_ours_is_not_disguised_as_one_of_the_disk(path: Path) -> None
             Path("/nowhere/at/all").read_text()
 
 
-def test_moments_are_utc_with_milliseconds() -> None:
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", now())
+def test_moments_are_utc_with_microseconds() -> None:
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", now())
 
 
 # Where WAL cannot be trusted
