@@ -26,6 +26,7 @@ from engine.plan import plan
 from engine.recording import Owned
 from engine.run import run
 from engine.trainings import Failed
+from engine.tuning import Untried
 from engine.vision import VisionMissing
 from presets.schema import Data, Experiment
 from store.errors import StoreError
@@ -34,7 +35,7 @@ TOLD = "> "
 """What a line of narration begins with, and that of a refusal does not."""
 
 REFUSED = (
-    *(DeviceError, Unreachable, Failed, Owned, StoreError, DataError, VisionMissing, ValidationError),
+    *(DeviceError, Untried, Unreachable, Failed, Owned, StoreError, DataError, VisionMissing, ValidationError),
     *(ValueError, OSError),
 )
 """What is wrong with what was asked, or with this machine: one line and exit code 2."""

@@ -6,13 +6,16 @@ The plan is chosen once, kept with the attempt, and used again on resume, since 
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import torch
 from torch import nn
 
 from engine.data import Dataset
 from engine.networks import build
+from engine.tuning import Way, way
 from presets.schema import Experiment
 
 # A look for cards must not start CUDA: workers are forked after it.
@@ -28,16 +31,36 @@ class DeviceError(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """An execution plan; on CPU figures are equal to the bit for equal plans, processors and versions."""
+    """An execution plan; figures are equal to the bit for equal plans, processors, cards and versions.
+
+    `workers` processes of `threads` threads; in each, at most `together` trainings take turns. `compiled`: networks are
+    compiled for the device.
+    """
 
     device: str
     workers: int
     threads: int
-    layout: str = "channels_last"
-    precision: str = "float32"
+    together: int = 1
+    compiled: bool = False
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> Plan:
+        """The plan that an attempt kept, maybe one of an earlier version that kept more."""
+        return cls(**{part.name: stored[part.name] for part in fields(cls) if part.name in stored})
+
+    @classmethod
+    def on(cls, card: str, fastest: Way) -> Plan:
+        return cls(card, 1, 1, fastest.together, fastest.compiled)
 
     def as_dict(self) -> dict[str, str | int]:
         return asdict(self)
+
+    @property
+    def words(self) -> str:
+        """How it trains, for the log."""
+        if self.device == "cpu":
+            return f"{self.workers} workers of {self.threads} threads"
+        return f"{self.together} at once" + (", networks compiled" if self.compiled else "")
 
 
 def resolve(device: str) -> str:
@@ -54,11 +77,11 @@ def resolve(device: str) -> str:
     return name
 
 
-def choose(experiment: Experiment, data: Dataset, device: str) -> Plan:
-    """The plan for this experiment on a resolved device."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def choose(experiment: Experiment, data: Dataset, device: str, images: int) -> Plan:
+    """The plan for this experiment, of so many training images in all, on a resolved device."""
     if device != "cpu":
-        return Plan(device, 1, 1)
+        return Plan.on(device, way(experiment, data, device, most_at_once(experiment), images))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     work = macs(build(experiment.network, data.shape, data.classes), data.shape) * experiment.recipe.batch
     if work < TINY_MACS:
         return Plan(device, min(cores, most_at_once(experiment)), 1)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from engine.data import Dataset, expected, facts
-from engine.devices import Plan, choose, resolve
+from engine.devices import Plan, choose, most_at_once, resolve
 from engine.forecast import SearchForecast, cost, search_forecast
 from engine.given import NotGiven, tickets_of
 from engine.networks import build, initialise, weights
@@ -22,6 +22,7 @@ from engine.searches.colt import segments
 from engine.searches.transfer import fitted
 from engine.searches.transfer import path as given_path
 from engine.training import NotFinite, Stopped, Trainer, Training
+from engine.tuning import way
 from presets.schema import Colt, Experiment, Pruning, Transfer, steps_of
 
 CALIBRATION_SECONDS = 0.15  # long enough for a steady figure, short enough not to be noticed before a start
@@ -70,22 +71,27 @@ def plan(experiment: Experiment, device: str, db: Path | None = None) -> dict[st
     """
     where = resolve(device)
     data = expected(experiment.data)
-    found = contexts(experiment, data, db)
-    layout = choose(experiment, data, where)
+    asked = contexts(experiment, data, db)
     counted = weights(build(experiment.network, data.shape, data.classes))
     total = sum(w.count for w in counted)
-    searches = {name: _forecast(found[name, experiment.seeds[0]], total) for name in experiment.searches}
+    searches = {name: _forecast(asked[name, experiment.seeds[0]], total) for name in experiment.searches}
     paths = {
         key: given_path(context) if isinstance(context.settings, Transfer) else searches[key[0]].path
-        for key, context in found.items()
+        for key, context in asked.items()
     }
     images = cost(experiment, len(data.train), paths)
+    if where == "cpu":
+        layout = choose(experiment, data, where, images.total)
+        seconds, memory = calibrate(experiment, data, layout)
+        seconds, memory = seconds / layout.workers, int(PROCESS_BYTES + layout.workers * memory)
+    else:
+        found = way(experiment, data, where, most_at_once(experiment), images.total)
+        layout, seconds, memory = Plan.on(where, found), found.seconds, found.memory
     tickets = sum(map(len, paths.values()))
     members = sum(len(path) * getattr(experiment.searches[name], "segments", 1) for (name, _), path in paths.items())
     states = {"tickets": 0, "rounds": members, "all": images.trainings}[experiment.keep]
     kept = 4 * total * (len(experiment.seeds) + states)
-    prunable = {layer for context in found.values() for layer in context.kinds}
-    seconds, memory = calibrate(experiment, data, layout)
+    prunable = {layer for context in asked.values() for layer in context.kinds}
     return {
         **layout.as_dict(),
         "data": {
@@ -96,11 +102,11 @@ def plan(experiment: Experiment, device: str, db: Path | None = None) -> dict[st
             "classes": data.classes,
             "shape": list(data.shape),
         },
-        "memory_bytes": int(PROCESS_BYTES + layout.workers * memory + data.images.numel()),
+        "memory_bytes": memory + data.images.numel(),
         "disk_bytes": int(kept + tickets * total * MASK_RATIO),
         "images": {"search": images.search, "evaluation": images.evaluation, "total": images.total},
         "trainings": images.trainings,
-        "seconds": images.total * seconds / layout.workers,
+        "seconds": images.total * seconds,
         "prunable": sum(w.count for w in counted if w.name in prunable),
         "weights": total,
         "layers": [
@@ -129,13 +135,12 @@ def _forecast(context: Context, total: int) -> SearchForecast:
 
 
 def calibrate(experiment: Experiment, data: Dataset, layout: Plan) -> tuple[float, int]:
-    """Seconds that an image of training takes on this device, and bytes of memory that a training process needs there.
+    """Seconds that an image of training takes on this CPU, and bytes of memory that a training process needs.
 
-    Measured on some steps; the bytes are those of the device where that has memory of its own. A recipe that diverges
-    even here is timed as far as it came: the run then says where it does.
+    Measured on some steps. A recipe that diverges even here is timed as far as it came: the run will say where.
     """
     torch.set_num_threads(layout.threads)
-    before = _peak_bytes(layout.device)
+    before = _peak_bytes()
     trainer = Trainer(data, layout.device)
     start = initialise(experiment.network, data.shape, data.classes, experiment.seeds[0])
     job = Training(experiment.network, experiment.recipe, data.all(), experiment.seeds[0], start, {})
@@ -151,12 +156,10 @@ def calibrate(experiment: Experiment, data: Dataset, layout: Plan) -> tuple[floa
         marks.append(time.monotonic())  # a training so short that it has ended
     first = WARM_STEPS if len(marks) > WARM_STEPS + 1 else 0
     seconds = (marks[-1] - marks[first]) / (len(marks) - 1 - first)
-    return seconds / min(experiment.recipe.batch, len(data.train)), _peak_bytes(layout.device) - before
+    return seconds / min(experiment.recipe.batch, len(data.train)), _peak_bytes() - before
 
 
-def _peak_bytes(device: str) -> int:
-    """The most memory that this process has had on the device so far."""
-    if device != "cpu":
-        return torch.cuda.max_memory_reserved(device)
+def _peak_bytes() -> int:
+    """The most memory that this process has had so far."""
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return kilobytes * (1 if sys.platform == "darwin" else 1024)

@@ -47,7 +47,7 @@ def run(run_id: str, db: Path, files: Path) -> int:
     """Attempt the run; gives the exit code."""
     torch.set_num_threads(1)  # until the fork: OpenMP's threads would not survive it
     reader = connect_readonly(db)
-    row = reader.execute("SELECT spec, device FROM runs WHERE id = ?", (run_id,)).fetchone()
+    row = reader.execute("SELECT spec, device, images_planned FROM runs WHERE id = ?", (run_id,)).fetchone()
     last = reader.execute(
         "SELECT plan, versions FROM attempts WHERE run = ? ORDER BY id DESC LIMIT 1", (run_id,)
     ).fetchone()
@@ -56,14 +56,17 @@ def run(run_id: str, db: Path, files: Path) -> int:
         raise Failed(f"no run {run_id!r} in {db}")
     experiment = Experiment.model_validate_json(row["spec"])
     data = load(experiment.data)
-    fresh = devices.choose(experiment, data, devices.resolve(row["device"]))
-    before = devices.Plan(**json.loads(last["plan"])) if last else fresh
-    plan = before if before.device == fresh.device else fresh
+    device = devices.resolve(row["device"])
+    before = devices.Plan.of(json.loads(last["plan"])) if last else None
+    if before and before.device == device:
+        plan = before
+    else:
+        plan = devices.choose(experiment, data, device, row["images_planned"])
     held = {"data": data.identity, **json.loads(last["versions"])} if last else {}
     if held and held["data"] != data.identity:
         raise Failed(f"{experiment.data.name} has changed since this run began: put the images back, or start anew")
     changed = last is not None and (plan != before or held != versions(data))
-    pool = Pool(lambda: Trainer(data, plan.device), plan.workers, plan.threads)
+    pool = Pool(lambda: Trainer(data, plan.device, plan.compiled), plan.workers, plan.threads, plan.together)
     try:
         return _Attempt(run_id, experiment, data, pool, Writer(db), files).go(plan, changed)
     finally:
@@ -90,7 +93,7 @@ class _Attempt:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         if changed:
             self.record.log("warning", "plan or versions changed: figures may differ in their last bits from here on")
-        self.record.log("info", f"training on {plan.device}: {plan.workers} workers of {plan.threads} threads")
+        self.record.log("info", f"training on {plan.device}: {plan.words}")
         folder = run_folder(self.files, self.run)
         self.trainings = Trainings(self.pool, self.record, folder, self.experiment.seeds, self.experiment.keep)
         self.images_at_start, self.began = self.trainings.images, time.monotonic()
@@ -129,7 +132,6 @@ class _Attempt:
     def _loop(self) -> bool:
         """Until all is done (True), or until every training under way has stopped on request (False)."""
         flushed = polled = 0.0
-        placed = False
         while self.trainings.open:
             now = time.monotonic()
             if now - polled >= POLL_SECONDS:
@@ -137,9 +139,8 @@ class _Attempt:
                 for action in self.record.requests():
                     self._ask(action)
                 self._tell()
-            if self.pool.places and not placed:
-                placed = True
-                self.record.log("info", self.pool.places[0])
+            while self.pool.notes:
+                self.record.log("info", self.pool.notes.pop(0))
             if now - flushed >= FLUSH_SECONDS:
                 flushed = now
                 self.record.flush()
