@@ -5,12 +5,14 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from engine import cards
 from engine.data import Dataset, expected, facts
 from engine.devices import Plan, choose, resolve
 from engine.forecast import SearchForecast, cost, search_forecast
@@ -60,18 +62,26 @@ def contexts(experiment: Experiment, data: Dataset, db: Path | None) -> dict[tup
     return found
 
 
-def plan(experiment: Experiment, device: str, db: Path | None = None) -> dict[str, Any]:
+def plan(
+    experiment: Experiment,
+    device: str,
+    db: Path | None = None,
+    hold: bool = False,
+    wait: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
     """The forecast as plain values: layout, cost, seconds, memory and disk.
 
-    Data that is not on this machine yet is stood in for by black images of its shape.
+    Data that is not on this machine yet is stood in for by black images of its shape. With `hold`, and the data there,
+    a card that was chosen stays reserved until the run starts that hands on the forecast's "claim". `wait` as in
+    `devices.resolve`.
 
     Raises:
         DeviceError, Unreachable, DataError, ValueError: the experiment cannot run here; the text is one line.
     """
-    where = resolve(device)
     data = expected(experiment.data)
     found = contexts(experiment, data, db)
-    layout = choose(experiment, data, where)
+    where = resolve(device, hold=hold, wait=wait)  # last: what is wrong with the experiment is not waited for
+    layout = choose(experiment, data, where.device)
     counted = weights(build(experiment.network, data.shape, data.classes))
     total = sum(w.count for w in counted)
     searches = {name: _forecast(found[name, experiment.seeds[0]], total) for name in experiment.searches}
@@ -88,6 +98,9 @@ def plan(experiment: Experiment, device: str, db: Path | None = None) -> dict[st
     seconds, memory = calibrate(experiment, data, layout)
     return {
         **layout.as_dict(),
+        "where": where.words,
+        "note": where.note,
+        "claim": cards.promise(where.device) if data.there else "",
         "data": {
             "there": data.there,
             "download": facts(experiment.data).download,
@@ -135,8 +148,9 @@ def calibrate(experiment: Experiment, data: Dataset, layout: Plan) -> tuple[floa
     even here is timed as far as it came: the run then says where it does.
     """
     torch.set_num_threads(layout.threads)
-    before = _peak_bytes(layout.device)
-    trainer = Trainer(data, layout.device)
+    device = cards.pin(layout.device)
+    before = _peak_bytes(device)
+    trainer = Trainer(data, device)
     start = initialise(experiment.network, data.shape, data.classes, experiment.seeds[0])
     job = Training(experiment.network, experiment.recipe, data.all(), experiment.seeds[0], start, {})
     marks: list[float] = []  # before every step
@@ -151,7 +165,7 @@ def calibrate(experiment: Experiment, data: Dataset, layout: Plan) -> tuple[floa
         marks.append(time.monotonic())  # a training so short that it has ended
     first = WARM_STEPS if len(marks) > WARM_STEPS + 1 else 0
     seconds = (marks[-1] - marks[first]) / (len(marks) - 1 - first)
-    return seconds / min(experiment.recipe.batch, len(data.train)), _peak_bytes(layout.device) - before
+    return seconds / min(experiment.recipe.batch, len(data.train)), _peak_bytes(device) - before
 
 
 def _peak_bytes(device: str) -> int:

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from engine import devices, masks, searches, tensors
+from engine import cards, devices, masks, searches, tensors
 from engine.arms import arm_training
 from engine.checks import answers
 from engine.data import Dataset, load
@@ -43,8 +43,8 @@ POLL_SECONDS = 1.0  # requests are taken and the heartbeat is written this often
 FINISHED, FAILED, STOPPED = 0, 1, 3  # exit codes of the process
 
 
-def run(run_id: str, db: Path, files: Path) -> int:
-    """Attempt the run; gives the exit code."""
+def run(run_id: str, db: Path, files: Path, claim: str = "") -> int:
+    """Attempt the run; gives the exit code. `claim` is that of its forecast, to the card that this kept for it."""
     torch.set_num_threads(1)  # until the fork: OpenMP's threads would not survive it
     reader = connect_readonly(db)
     row = reader.execute("SELECT spec, device FROM runs WHERE id = ?", (run_id,)).fetchone()
@@ -55,17 +55,22 @@ def run(run_id: str, db: Path, files: Path) -> int:
     if row is None:
         raise Failed(f"no run {run_id!r} in {db}")
     experiment = Experiment.model_validate_json(row["spec"])
+    try:
+        earlier = json.loads(last["plan"])["device"] if last else ""
+        where = devices.resolve(row["device"], hold=True, claim=claim, prefer=earlier)
+    except devices.Busy as busy:
+        raise Failed(f"no card is free: {busy.users}; tombola resume {run_id} when one is") from None
     data = load(experiment.data)
-    fresh = devices.choose(experiment, data, devices.resolve(row["device"]))
+    fresh = devices.choose(experiment, data, where.device)
     before = devices.Plan(**json.loads(last["plan"])) if last else fresh
     plan = before if before.device == fresh.device else fresh
     held = {"data": data.identity, **json.loads(last["versions"])} if last else {}
     if held and held["data"] != data.identity:
         raise Failed(f"{experiment.data.name} has changed since this run began: put the images back, or start anew")
     changed = last is not None and (plan != before or held != versions(data))
-    pool = Pool(lambda: Trainer(data, plan.device), plan.workers, plan.threads)
+    pool = Pool(lambda: Trainer(data, cards.pin(plan.device)), plan.workers, plan.threads)
     try:
-        return _Attempt(run_id, experiment, data, pool, Writer(db), files).go(plan, changed)
+        return _Attempt(run_id, experiment, data, pool, Writer(db), files).go(plan, changed, where)
     finally:
         pool.close()
 
@@ -82,7 +87,7 @@ class _Attempt:
         self.evaluated: set[tuple[str, int, str, int]] = set()
         self.asked: str | None = None
 
-    def go(self, plan: devices.Plan, changed: bool) -> int:
+    def go(self, plan: devices.Plan, changed: bool, where: devices.Where) -> int:
         """Everything, to the end of the run or of this attempt."""
         self.record.begin(plan.device, plan.as_dict(), versions(self.data), changed)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -90,7 +95,9 @@ class _Attempt:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         if changed:
             self.record.log("warning", "plan or versions changed: figures may differ in their last bits from here on")
-        self.record.log("info", f"training on {plan.device}: {plan.workers} workers of {plan.threads} threads")
+        if where.note:
+            self.record.log("warning", f"on {where.words}: {where.note}")
+        self.record.log("info", f"training on {where.words}: {plan.workers} workers of {plan.threads} threads")
         folder = run_folder(self.files, self.run)
         self.trainings = Trainings(self.pool, self.record, folder, self.experiment.seeds, self.experiment.keep)
         self.images_at_start, self.began = self.trainings.images, time.monotonic()
