@@ -25,7 +25,7 @@ os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
 TINY_MACS = 300e6
 """Multiply-adds of one forward batch below which two one-thread workers beat one of two threads (1.7-2.1 times)."""
 
-WAIT_SECONDS = 3.0  # between two looks for a card that has become free
+WAIT_SECONDS = 2.0  # between two looks for a card that has become free
 
 
 class DeviceError(Exception):
@@ -73,22 +73,23 @@ def resolve(
     claim: str = "",
     prefer: str = "",
     wait: Callable[[str], None] | None = None,
+    patience: float = 0.0,
 ) -> Where:
     """The device for what a person asked for: auto, cpu, cuda, cuda:N, or the first letters of a card's UUID.
 
     "auto" and "cuda" take the card with the most free memory of those that nobody else computes on, "auto" the CPU
     where there is no card to use. `hold` reserves the card for the life of this process, also if its forecast has
     (`claim`, of `cards.promise`). `prefer` is a card to take before the others, if it is free. With `wait`, one that
-    becomes free is waited for; it is told once who uses them.
+    becomes free is waited for; it is told once who uses them. Without, one is waited for at most `patience` seconds.
 
     Raises:
         DeviceError: no such device, or none that this torch can use; says what there is.
-        Busy: somebody computes on every card, and `wait` is not given.
+        Busy: somebody computes on every card.
     """
     if device == "cpu":
         return Where("cpu", "cpu")
     prefer = claim.partition(" ")[0] or prefer
-    told = False
+    told, until = False, time.monotonic() + patience
     while True:
         seen = cards.look(by_index=device.startswith("cuda:"))
         if device == "auto" and (seen.fault or not seen.cards):
@@ -100,11 +101,11 @@ def resolve(
         try:
             return _free(seen, hold, claim, prefer)
         except Busy as busy:
-            if wait is None:
+            if wait is None and time.monotonic() >= until:
                 raise
-            if not told:
+            if wait is not None and not told:
                 wait(f"no card is free, waiting for one: {busy.users}")
-        told = True
+                told = True
         time.sleep(WAIT_SECONDS)
 
 

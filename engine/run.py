@@ -40,6 +40,7 @@ from store.writing import Writer
 
 FLUSH_SECONDS = 0.25  # rows appear at most this late
 POLL_SECONDS = 1.0  # requests are taken and the heartbeat is written this often
+LEAVING_SECONDS = 8.0  # an engine that was paused just now needs some to leave its card
 FINISHED, FAILED, STOPPED = 0, 1, 3  # exit codes of the process
 
 
@@ -57,7 +58,7 @@ def run(run_id: str, db: Path, files: Path, claim: str = "") -> int:
     experiment = Experiment.model_validate_json(row["spec"])
     try:
         earlier = json.loads(last["plan"])["device"] if last else ""
-        where = devices.resolve(row["device"], hold=True, claim=claim, prefer=earlier)
+        where = devices.resolve(row["device"], hold=True, claim=claim, prefer=earlier, patience=LEAVING_SECONDS)
     except devices.Busy as busy:
         raise Failed(f"no card is free: {busy.users}; tombola resume {run_id} when one is") from None
     data = load(experiment.data)

@@ -253,6 +253,12 @@ def test_waiting_says_once_for_what_and_ends_when_a_card_is_free(driver, monkeyp
     assert told == ["no card is free, waiting for one: Card a (GPU-aaaaaaaa): pid 1 of root with 1 GB"]
 
 
+def test_a_card_whose_user_is_leaving_is_waited_for_a_little(driver, monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda seconds: driver.tell(card()))
+    driver.tell(card(processes=[[1, 1e9]]))
+    assert devices.resolve("auto", patience=5).device == A
+
+
 # Reservations
 
 START = f"""
