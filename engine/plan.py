@@ -5,12 +5,14 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from engine import cards
 from engine.data import Dataset, expected, facts
 from engine.devices import Plan, choose, most_at_once, resolve
 from engine.forecast import SearchForecast, cost, search_forecast
@@ -61,17 +63,25 @@ def contexts(experiment: Experiment, data: Dataset, db: Path | None) -> dict[tup
     return found
 
 
-def plan(experiment: Experiment, device: str, db: Path | None = None) -> dict[str, Any]:
+def plan(
+    experiment: Experiment,
+    device: str,
+    db: Path | None = None,
+    hold: bool = False,
+    wait: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
     """The forecast as plain values: layout, cost, seconds, memory and disk.
 
-    Data that is not on this machine yet is stood in for by black images of its shape.
+    Data that is not on this machine yet is stood in for by black images of its shape. With `hold`, and the data there,
+    a card that was chosen stays reserved until the run starts that hands on the forecast's "claim". `wait` as in
+    `devices.resolve`.
 
     Raises:
         DeviceError, Unreachable, DataError, ValueError: the experiment cannot run here; the text is one line.
     """
-    where = resolve(device)
     data = expected(experiment.data)
     asked = contexts(experiment, data, db)
+    where = resolve(device, hold=hold, wait=wait)  # last: what is wrong with the experiment is not waited for
     counted = weights(build(experiment.network, data.shape, data.classes))
     total = sum(w.count for w in counted)
     searches = {name: _forecast(asked[name, experiment.seeds[0]], total) for name in experiment.searches}
@@ -80,13 +90,13 @@ def plan(experiment: Experiment, device: str, db: Path | None = None) -> dict[st
         for key, context in asked.items()
     }
     images = cost(experiment, len(data.train), paths)
-    if where == "cpu":
-        layout = choose(experiment, data, where, images.total)
+    if where.device == "cpu":
+        layout = choose(experiment, data, where.device, images.total)
         seconds, memory = calibrate(experiment, data, layout)
         seconds, memory = seconds / layout.workers, int(PROCESS_BYTES + layout.workers * memory)
     else:
-        found = way(experiment, data, where, most_at_once(experiment), images.total)
-        layout, seconds, memory = Plan.on(where, found), found.seconds, found.memory
+        found = way(experiment, data, where.device, most_at_once(experiment), images.total)
+        layout, seconds, memory = Plan.on(where.device, found), found.seconds, found.memory
     tickets = sum(map(len, paths.values()))
     members = sum(len(path) * getattr(experiment.searches[name], "segments", 1) for (name, _), path in paths.items())
     states = {"tickets": 0, "rounds": members, "all": images.trainings}[experiment.keep]
@@ -94,6 +104,9 @@ def plan(experiment: Experiment, device: str, db: Path | None = None) -> dict[st
     prunable = {layer for context in asked.values() for layer in context.kinds}
     return {
         **layout.as_dict(),
+        "where": where.words,
+        "note": where.note,
+        "claim": cards.promise(where.device) if data.there else "",
         "data": {
             "there": data.there,
             "download": facts(experiment.data).download,

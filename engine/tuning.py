@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from platformdirs import user_cache_path
 
+from engine.cards import pin
 from engine.data import Dataset
 from engine.networks import initialise
 from engine.training import PATIENCE, Course, NotFinite, Trainer, Training
@@ -49,14 +50,14 @@ class Way:
 
 
 def way(experiment: Experiment, data: Dataset, device: str, most: int, images: int) -> Way:
-    """The fastest way on a card for an experiment of at most `most` trainings at once and `images` training images.
+    """The fastest way on a card (its UUID, or "cuda:N") for at most `most` trainings at once, `images` in all.
 
     Raises:
         Untried: there is none.
     """
     counts = [count for count in COUNTS if count <= max(1, most)]
     path = _path(experiment, data, device, counts)
-    ways = _read(path) or _apart(lambda: _plain(experiment, data, device, counts))
+    ways = _read(path) or _apart(lambda: _plain(experiment, data, pin(device), counts))
     best = ways[0]
     for other in ways[1:]:
         if not other.compiled and other.seconds * WORTHWHILE < best.seconds:
@@ -64,7 +65,7 @@ def way(experiment: Experiment, data: Dataset, device: str, most: int, images: i
     compiled = [other for other in ways if other.compiled]
     if not compiled and best.seconds * images > LONG:
         with suppress(Untried):  # a machine without the compiler's compiler, say
-            compiled = _apart(lambda: _compiled(experiment, data, device, best.together))
+            compiled = _apart(lambda: _compiled(experiment, data, pin(device), best.together))
             ways += compiled
     _write(path, ways)
     if compiled and compiled[0].seconds * images + COMPILING < best.seconds * images:
