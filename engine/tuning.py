@@ -22,7 +22,7 @@ from platformdirs import user_cache_path
 from engine.cards import pin
 from engine.data import Dataset
 from engine.networks import initialise
-from engine.training import PATIENCE, Course, NotFinite, Trainer, Training
+from engine.training import PATIENCE, Course, NotFinite, Result, Trainer, Training
 from presets.schema import Experiment
 
 COUNTS = (1, 2, 4, 8)
@@ -102,30 +102,29 @@ def _course(trainer: Trainer, experiment: Experiment, seed: int) -> Course:
 
 
 def _measured(trainer: Trainer, courses: list[Course], compiled: bool) -> Way:
-    taken = 0.0
-    images = sum(course.images for course in courses)
+    seconds = 0.0
     for steps in (WARM_STEPS, STEPS):
-        images = sum(course.images for course in courses)
+        before = sum(course.images for course in courses)
         torch.cuda.synchronize(trainer.device)
         began = time.perf_counter()
         _advance(courses, steps)
         torch.cuda.synchronize(trainer.device)
-        taken = time.perf_counter() - began
-    images = sum(course.images for course in courses) - images
-    return Way(len(courses), compiled, taken / max(1, images), torch.cuda.max_memory_reserved(trainer.device))
+        if images := sum(course.images for course in courses) - before:  # none where trainings are so short
+            seconds = (time.perf_counter() - began) / images
+    return Way(len(courses), compiled, seconds, torch.cuda.max_memory_reserved(trainer.device))
 
 
 def _advance(courses: list[Course], steps: int) -> None:
     """So many steps of each, or as many as it has left; one that diverges is timed as far as it came."""
-    left = {course: min(course.step + steps, course.job.last_step) for course in courses}
+    left = {c: min(c.step + steps, c.job.last_step) for c in courses if c.step < c.job.last_step}
     while left:
         for course, until in list(left.items()):
             try:
-                course.advance()
+                report = course.advance()
             except NotFinite:
                 del left[course]
                 continue
-            if course.step >= until:
+            if (course.step >= until and course.settled) or isinstance(report, Result):
                 del left[course]
         if left and all(course.waiting for course in left):
             time.sleep(PATIENCE)
