@@ -59,7 +59,8 @@ class Where:
 class Plan:
     """An execution plan; figures are equal to the bit for equal plans, processors, cards and versions.
 
-    `workers` processes of `threads` threads; in each, at most `together` trainings take turns. `compiled`: networks are
+    `workers` processes of `threads` threads; in each, at most `together` trainings are under way, those that are alike
+    in stacks of up to `stack`, where a card's last bits depend on which came together. `compiled`: networks are
     compiled for the device.
     """
 
@@ -67,6 +68,7 @@ class Plan:
     workers: int
     threads: int
     together: int = 1
+    stack: int = 1
     compiled: bool = False
 
     @classmethod
@@ -76,7 +78,7 @@ class Plan:
 
     @classmethod
     def on(cls, card: str, fastest: Way) -> Plan:
-        return cls(card, 1, 1, fastest.together, fastest.compiled)
+        return cls(card, 1, 1, fastest.together, fastest.stack, fastest.compiled)
 
     def as_dict(self) -> dict[str, str | int]:
         return asdict(self)
@@ -86,7 +88,8 @@ class Plan:
         """How it trains, for the log."""
         if self.device == "cpu":
             return f"{self.workers} workers of {self.threads} threads"
-        return f"{self.together} at once" + (", networks compiled" if self.compiled else "")
+        stacks = f", in stacks of {self.stack}" if self.stack > 1 else ""
+        return f"{self.together} at once{stacks}" + (", networks compiled" if self.compiled else "")
 
 
 def resolve(

@@ -20,6 +20,7 @@ from engine.data import Dataset
 from engine.data.augmentation import Augmentation
 from engine.data.batches import Batches
 from engine.networks import State, build
+from engine.networks.stacked import parts, stacked
 from engine.optimizers import Optimizer
 from presets.schema import Augment, Network, Recipe
 
@@ -30,10 +31,10 @@ AHEAD = 32
 
 
 class Rig:
-    """A network of one architecture for one number of classes, and one training on it at a time.
+    """A network of one architecture for one number of classes, or a stack of `members` of them, and its training.
 
     `static`: steps read their samples and learning rate from buffers on the device, as a captured graph must; the
-    default is to do so where the images lie on a card. `capture`: whether such steps become graphs.
+    default is to do so in a stack, and where the images lie on a card. `capture`: whether such steps become graphs.
     """
 
     def __init__(
@@ -42,14 +43,15 @@ class Rig:
         batches: Batches,
         network: Network,
         classes: int,
+        members: int = 1,
         compiled: bool = False,
         static: bool | None = None,
         capture: bool | None = None,
     ) -> None:
-        self.device, self.batches = batches.device, batches
+        self.device, self.batches, self.members = batches.device, batches, members
         on_card = self.device.type == "cuda"
-        self.static = (on_card and batches.resident) if static is None else static
-        self.capture = (on_card and self.static) if capture is None else capture
+        self.static = members > 1 or (on_card and batches.resident) if static is None else static
+        self.capture = on_card and self.static and batches.resident if capture is None else capture
         self.plain_because = "" if self.capture or not on_card else f"no graphs: {batches.place}"
         """Why steps on a card are plain calls; empty where they are not."""
         self.stream = torch.cuda.Stream(self.device) if on_card else None
@@ -57,7 +59,8 @@ class Rig:
             self._allocate(data, network, classes, compiled)
 
     def _allocate(self, data: Dataset, network: Network, classes: int, compiled: bool) -> None:
-        module = build(network, data.shape, classes).to(self.device)
+        module = build(network, data.shape, classes)
+        module = (stacked(module, self.members) if self.members > 1 else module).to(self.device)
         fastest = memory_format(module, self.device)
         self.module: nn.Module = module.to(memory_format=fastest)  # type: ignore[call-overload]
         self._whole: Callable[[Tensor], Tensor] = self.module
@@ -71,13 +74,17 @@ class Rig:
         self._augmentations: dict[Augment, Augmentation] = {}
         self._graphs: dict[tuple[Any, ...], torch.cuda.CUDAGraph] = {}
         self._pool = torch.cuda.graph_pool_handle() if self.capture else None
-        count = len(data.labels)
-        self.targets = torch.zeros(count, dtype=torch.int64, device=self.device)
-        self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
-        self.correct = torch.zeros((), dtype=torch.int64, device=self.device)
+        self._count = len(data.labels)
+        everything = self.members * self._count
+        self.targets = torch.zeros(everything, dtype=torch.int64, device=self.device)
+        """int64 [K·N]: class of every sample as each member numbers them."""
+        self.loss_sum = torch.zeros(self.members, dtype=torch.float64, device=self.device)
+        self.correct = torch.zeros(self.members, dtype=torch.int64, device=self.device)
+        # Where a member's rows begin in tables of every sample for every member.
+        self._rows = torch.arange(self.members, device=self.device)[:, None] * self._count
         if self.static:
-            self._order = torch.zeros(count, dtype=torch.int64, device=self.device)
-            self._rates = torch.zeros(count, device=self.device)
+            self._order = torch.zeros(self.members, self._count, dtype=torch.int64, device=self.device)
+            self._rates = torch.zeros(self._count, device=self.device)
             self._at, self._tick = (torch.zeros(1, dtype=torch.int64, device=self.device) for _ in range(2))
 
     def turn(self) -> AbstractContextManager[Any]:
@@ -104,23 +111,46 @@ class Rig:
         self.augmentation = None
         if recipe.augment != Augment():
             if recipe.augment not in self._augmentations:
-                count = len(self.targets)
-                self._augmentations[recipe.augment] = Augmentation(recipe.augment, count, self.device)
+                self._augmentations[recipe.augment] = Augmentation(recipe.augment, len(self.targets), self.device)
             self.augmentation = self._augmentations[recipe.augment]
         if self.capture:
             self.module.train()
             for size in sorted(sizes, reverse=True):  # what a smaller one needs fits into what the largest left
                 self._captured(size)
 
-    def begin(self, start: State, mask: dict[str, Tensor], targets: Tensor) -> None:
-        """Weights as in `start` under the mask (of the names that `set_up` was given), momentum and counts at zero."""
-        load(self.module, start)
+    @torch.no_grad()
+    def begin(self, member: int, start: State, mask: dict[str, Tensor], targets: Tensor) -> None:
+        """A member's weights as in `start` under its mask (of names that `set_up` was given); all momentum at zero."""
+        self.load(member, start)
         for name in self._masked:
-            self._masks[name].copy_(mask[name])
+            held = self._part(self._masks[name], member)
+            if name in mask:
+                held.copy_(mask[name])
+            else:
+                held.fill_(1.0)
         hold(self._weights_masked, self._masks_held)
-        self.targets.copy_(targets)
+        self._part(self.targets, member).copy_(targets)
         self.optimizer.reset()
         self.reset_counts()
+
+    def _part(self, tensor: Tensor, member: int) -> Tensor:
+        return parts(tensor, self.members)[member] if self.members > 1 else tensor
+
+    def snapshot(self, member: int) -> State:
+        """A copy of a member's parameters and running statistics, on the CPU."""
+        state = self.module.state_dict()
+        return {name: self._part(tensor.detach(), member).to("cpu", copy=True) for name, tensor in state.items()}
+
+    @torch.no_grad()
+    def load(self, member: int, state: State) -> None:
+        """Copy a state into a member's own, laid-out tensors: `load_state_dict` without its bookkeeping."""
+        for name, tensor in self.module.state_dict().items():
+            (self._part(tensor, member) if tensor.ndim else tensor).copy_(state[name])
+
+    def optimizer_state(self, member: int) -> State:
+        """Views of a member's share of the optimizer's averages, and the counts of steps."""
+        state = self.optimizer.state()
+        return {name: self._part(tensor, member) if tensor.ndim else tensor for name, tensor in state.items()}
 
     def reset_counts(self) -> None:
         """Summed loss and correct answers of the epoch back to zero."""
@@ -129,17 +159,21 @@ class Rig:
 
     # Steps
 
-    def begin_epoch(self, order: Tensor, seed: int, epoch: int, rates: list[float], offset: int, step: int) -> None:
-        """The samples of an epoch (int64, on the CPU) in their order, and the learning rate of each of its steps.
+    def begin_epoch(
+        self, orders: list[Tensor], seeds: list[int], epoch: int, rates: list[float], offset: int, step: int
+    ) -> None:
+        """Each member's samples of an epoch (int64, on the CPU) in their order, and the learning rates of its steps.
 
         The first step to be done is the `step`-th, and its batch begins at the `offset`-th sample.
         """
-        self._order_here, self._rates_here = order, rates
+        self._order_here, self._rates_here = orders[0], rates
         self._at_here, self._tick_here = offset, step
         if self.augmentation:
-            self.augmentation.draw(seed, epoch)
+            for member, seed in enumerate(seeds):
+                self.augmentation.draw(seed, epoch, slice(member * self._count, (member + 1) * self._count))
         if self.static:
-            self._order[: len(order)].copy_(order)
+            for member, order in enumerate(orders):
+                self._order[member, : len(order)].copy_(order)
             self._rates[: len(rates)].copy_(torch.tensor(rates, dtype=torch.float32))
             self._at.fill_(offset)
             self._tick.fill_(step)
@@ -148,7 +182,7 @@ class Rig:
     def step(self, size: int) -> None:
         """One update from the next `size` samples: forward, backward, update, mask."""
         if not self.static:
-            samples = self._order_here[self._at_here : self._at_here + size]
+            samples = self._order_here[None, self._at_here : self._at_here + size]
             self._update(samples, self._rates_here[self._tick_here])
         elif self.capture and (graph := self._captured(size)):
             graph.replay()
@@ -160,23 +194,45 @@ class Rig:
     def _static_step(self, size: int) -> None:
         """A step without a value from the host."""
         places = torch.arange(size, device=self.device) + self._at
-        self._update(self._order.index_select(0, places), self._rates.index_select(0, self._tick).squeeze(0))
+        self._update(self._order.index_select(1, places), self._rates.index_select(0, self._tick).squeeze(0))
         self._at += size
         self._tick += 1
 
     def _update(self, samples: Tensor, rate: float | Tensor) -> None:
-        wanted = self.targets.index_select(0, samples.to(self.device))
+        """One update of every member, from its row of `samples` (int64 [K, B])."""
+        wanted = self._wanted(samples)
         with arithmetic(self.recipe, self.device):
             # What is compiled is compiled for one shape: a tail, one step an epoch, is not worth it.
-            forward = self._whole if len(samples) == self.recipe.batch else self.module
-            logits = forward(self.batches.inputs(samples, self.augmentation))
-            loss = F.cross_entropy(logits.float(), wanted)
-        gradients = torch.autograd.grad(loss, self.parameters)
+            forward = self._whole if samples.shape[1] == self.recipe.batch else self.module
+            logits = self._by_member(forward(self._inputs(samples, self.augmentation)))
+            losses = self._losses(logits, wanted).mean(1)
+        gradients = torch.autograd.grad(losses.sum(), self.parameters)
         self.optimizer.step(gradients, rate)
         hold(self._weights_masked, self._masks_held)
         with torch.no_grad():
-            self.loss_sum += loss * len(samples)
-            self.correct += (logits.argmax(1) == wanted).sum()
+            self.loss_sum += losses * samples.shape[1]
+            self.correct += (logits.argmax(2) == wanted).sum(1)
+
+    def _wanted(self, samples: Tensor) -> Tensor:
+        """int64 [K, B]: the classes of each member's samples."""
+        return self.targets[samples.to(self.device) + self._rows]
+
+    def _inputs(self, samples: Tensor, augmentation: Augmentation | None) -> Tensor:
+        """float32 [B, K·C, H, W]: each member's images, its channels beside the others'."""
+        if self.members == 1:
+            return self.batches.inputs(samples[0], augmentation)
+        rows = (samples + self._rows).flatten()
+        images = self.batches.inputs(samples.flatten(), augmentation, rows)
+        return images.unflatten(0, samples.shape).transpose(0, 1).flatten(1, 2)
+
+    def _by_member(self, logits: Tensor) -> Tensor:
+        """[K, B, classes] of a stack's [B, K·classes]."""
+        return logits.float().unflatten(1, (self.members, -1)).transpose(0, 1)
+
+    @staticmethod
+    def _losses(logits: Tensor, wanted: Tensor) -> Tensor:
+        """Cross-entropy of every answer: float32 [K, B]."""
+        return F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none").view(wanted.shape)
 
     def _captured(self, size: int) -> torch.cuda.CUDAGraph | None:
         """The graph of a step of `size` samples, captured now where there is none; None where that cannot be done."""
@@ -212,17 +268,21 @@ class Rig:
     # Figures
 
     @torch.no_grad()
-    def evaluate(self, samples: Tensor) -> Tensor:
-        """float64 [2], on the device: how many of `samples` are classified correctly, and summed cross-entropy."""
+    def evaluate(self, samples: list[Tensor]) -> Tensor:
+        """float64 [2, K], on the device: of each member's samples the number classified correctly, and summed loss."""
         self.module.eval()
-        figures = torch.zeros(2, dtype=torch.float64, device=self.device)
-        for batch in samples.split(EVALUATION_BATCH):
-            wanted = self.targets.index_select(0, batch.to(self.device))
+        figures = torch.zeros(2, self.members, dtype=torch.float64, device=self.device)
+        longest = max(map(len, samples))
+        table = torch.stack([F.pad(rows, (0, longest - len(rows)), value=-1) for rows in samples])
+        for batch in table.split(max(1, EVALUATION_BATCH // self.members), 1):
+            counts = (batch >= 0).to(self.device)
+            batch = batch.clamp(min=0)
+            wanted = self._wanted(batch)
             with arithmetic(self.recipe, self.device):
-                logits = self.module(self.batches.inputs(batch)).float()
-                loss = F.cross_entropy(logits, wanted, reduction="sum")
-            figures[0] += (logits.argmax(1) == wanted).sum()
-            figures[1] += loss
+                logits = self._by_member(self.module(self._inputs(batch, None)))
+                losses = self._losses(logits, wanted)
+            figures[0] += ((logits.argmax(2) == wanted) & counts).sum(1)
+            figures[1] += (losses * counts).sum(1)
         return figures
 
     def mark(self) -> torch.cuda.Event:
@@ -272,20 +332,8 @@ def memory_format(module: nn.Module, device: torch.device) -> torch.memory_forma
     return torch.channels_last
 
 
-def snapshot(module: nn.Module) -> State:
-    """A copy of the module's parameters and running statistics, on the CPU."""
-    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in module.state_dict().items()}
-
-
 @torch.no_grad()
 def hold(weights: list[Tensor], masks: list[Tensor]) -> None:
     """Multiply weights by their masks (1.0 or 0.0) in place: pruned weights are exactly 0 afterwards."""
     if weights:
         torch._foreach_mul_(weights, masks)
-
-
-@torch.no_grad()
-def load(module: nn.Module, state: State) -> None:
-    """Copy a state into the module's own, laid-out tensors: `load_state_dict` without its bookkeeping."""
-    for name, tensor in module.state_dict().items():
-        tensor.copy_(state[name])

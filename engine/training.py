@@ -1,8 +1,8 @@
 """One training: network, view of the data, start, mask and recipe in; weights and figures out.
 
 `Training` is the request, complete in itself, so that it can be sent to a worker, and named by its content, so that
-equal trainings are done once. A `Course` does it on a rig, one step at a time, and can be left between any two steps,
-giving what it needs to go on in the same bits. A `Trainer` keeps the rigs; several courses may take turns.
+equal trainings are done once. A `Course` does it on a rig, or several in a stack, one step at a time, and can be left
+between any two steps, giving what it needs to go on in the same bits. A `Trainer` keeps the rigs; courses take turns.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -26,7 +26,7 @@ from engine.data.batches import Batches
 from engine.draws import permutation
 from engine.masks import Mask
 from engine.networks import State
-from engine.rig import AHEAD, Rig, load, snapshot
+from engine.rig import AHEAD, Rig
 from engine.schedules import batch_sizes, lr_at, steps_per_epoch
 from engine.tensors import digest
 from presets.schema import Network, Recipe
@@ -68,6 +68,12 @@ class Training:
     def pruned(self) -> Mask:
         """The mask's layers that lack a weight: a full mask is no mask, whatever could have been pruned."""
         return {name: keep for name, keep in self.mask.items() if not keep.all()}
+
+    @property
+    def likeness(self) -> tuple[Any, ...]:
+        """Equal for trainings that can be stacked: of one network and recipe, and step for step alike."""
+        classes, samples = len(self.view.classes), len(self.view.samples)
+        return self.network, classes, self.recipe, samples, self.start_step, self.end_step
 
     @property
     def last_step(self) -> int:
@@ -153,34 +159,35 @@ class Trainer:
         self.data, self.compiled = data, compiled
         self.device = torch.device(device)
         self.batches = Batches(data, self.device)
-        self._rigs: list[tuple[tuple[Network, int], Rig]] = []
+        self._rigs: list[tuple[tuple[Network, int, int], Rig]] = []
         """Those that no course has, with what they are for."""
 
-    def course(self, job: Training, resume: Checkpoint | None = None) -> Course:
-        """Begin the training, from the beginning or from where it was interrupted, and be ready for its first step.
+    def course(self, jobs: Sequence[Training], resume: Checkpoint | None = None) -> Course:
+        """Begin trainings that can be stacked, or one, maybe from where it was interrupted; ready for the first step.
 
         Raises:
             torch.OutOfMemoryError: the device has too little room beside what is on it.
         """
-        kind = (job.network, len(job.view.classes))
+        kind = (jobs[0].network, len(jobs[0].view.classes), len(jobs))
         try:
-            return self._begin(kind, job, resume)
+            return self._begin(kind, jobs, resume)
         except torch.OutOfMemoryError:
             if not self._rigs:
                 raise
         self._rigs.clear()  # the graphs of networks that nobody trains now hold memory too
         self.give_room()
-        return self._begin(kind, job, resume)
+        return self._begin(kind, jobs, resume)
 
-    def _begin(self, kind: tuple[Network, int], job: Training, resume: Checkpoint | None) -> Course:
+    def _begin(self, kind: tuple[Network, int, int], jobs: Sequence[Training], resume: Checkpoint | None) -> Course:
         index = next((i for i, (held, _) in enumerate(self._rigs) if held == kind), None)
         rig = self._rigs.pop(index)[1] if index is not None else Rig(self.data, self.batches, *kind, self.compiled)
         with rig.turn():
-            return Course(self.data, rig, job, resume)
+            return Course(self.data, rig, jobs, resume)
 
     def end(self, course: Course) -> None:
         """The course is over: its rig is free for another."""
-        self._rigs.append(((course.job.network, len(course.job.view.classes)), course.rig))
+        job = course.jobs[0]
+        self._rigs.append(((job.network, len(job.view.classes), len(course.jobs)), course.rig))
 
     def give_room(self) -> None:
         """Return to the device what no rig holds any more."""
@@ -203,77 +210,96 @@ class Trainer:
             Stopped: `should_stop` said so between two steps.
             NotFinite: an epoch's training loss was not finite.
         """
-        course = self.course(job, resume)
+        course = self.course([job], resume)
         while True:
             if course.settled and should_stop():
                 self.end(course)
-                raise Stopped(course.checkpoint())
-            report = course.advance()
-            if isinstance(report, Result):
+                raise Stopped(course.checkpoints()[0])
+            for _, report in course.advance():
+                if isinstance(report, Epoch):
+                    on_epoch(report)
+                    continue
                 self.end(course)
-                return report
-            if report is not None:
-                on_epoch(report)
-            elif course.waiting:
+                if isinstance(report, Result):
+                    return report
+                raise report
+            if course.waiting:
                 time.sleep(PATIENCE)
 
 
-class Course:
-    """A training under way on a rig: what changes from step to step, and how."""
+Said = Sequence[tuple[int, Epoch | Result | NotFinite]]
+"""Reports on members of a course, by their place in it."""
 
-    def __init__(self, data: Dataset, rig: Rig, job: Training, resume: Checkpoint | None) -> None:
-        self.rig, self.job = rig, job
-        self.sizes = batch_sizes(len(job.view.samples), job.recipe.batch)
-        self.held_out = {split: data.held_out(job.view, split) for split in ("validation", "test")}
+
+class Course:
+    """Trainings under way on a rig, step by step together: what changes from step to step, and how."""
+
+    def __init__(self, data: Dataset, rig: Rig, jobs: Sequence[Training], resume: Checkpoint | None) -> None:
+        self.rig, self.jobs = rig, jobs
+        first = jobs[0]
+        assert all(job.likeness == first.likeness for job in jobs)
+        self.sizes = batch_sizes(len(first.view.samples), first.recipe.batch)
+        self.held_out = {split: [data.held_out(job.view, split) for job in jobs] for split in ("validation", "test")}
         if rig.static:
-            self.held_out = {split: samples.to(rig.device) for split, samples in self.held_out.items()}
+            self.held_out = {split: [rows.to(rig.device) for rows in held] for split, held in self.held_out.items()}
         # W_k is the weights at step k, whatever their accuracy: there nothing is chosen.
-        self.chooses = job.recipe.weights == "best" and job.end_step is None
-        self.step, self.seen, self.images, self.forward = job.start_step, 0, 0, 0
+        self.chooses = first.recipe.weights == "best" and first.end_step is None
+        self.step, self.last_step = first.start_step, first.last_step
+        self.seen, self.images, self.forward = 0, 0, [0] * len(jobs)
         self.lr = 0.0
-        self.used: tuple[int, Score] | None = None
-        self.best_state: State = {}
-        rig.set_up(job.recipe, tuple(job.pruned), set(self.sizes))
+        self.used: list[tuple[int, Score] | None] = [None] * len(jobs)
+        self.best_states: list[State] = [{} for _ in jobs]
+        names = dict.fromkeys(name for job in jobs for name in job.pruned)
+        rig.set_up(first.recipe, tuple(names), set(self.sizes))
         self.began, self.seconds_before = time.monotonic(), 0.0
-        rig.begin(job.start, job.pruned, data.targets(job.view))
+        for member, job in enumerate(jobs):
+            rig.begin(member, job.start, job.pruned, data.targets(job.view))
         if resume:
             self._restore(resume)
         self.epoch_began = self.began
         self.settled = True
-        """Whether it is between two steps, so that a checkpoint can be made."""
+        """Whether it is between two steps, so that checkpoints can be made."""
         self.waiting = False
         """Whether nothing was asked of the device in the last turn: the host is ahead of it."""
+        self.over = False
         self._queued: deque[torch.cuda.Event] = deque()
         self._turns = self._go()
 
-    def advance(self) -> Epoch | Result | None:
-        """Take a turn: a step, or figures that are due.
-
-        Raises:
-            NotFinite: an epoch's training loss was not finite.
-        """
+    def advance(self) -> Said:
+        """Take a turn: a step of every member, or figures that are due. One whose loss is not finite ends all."""
         with self.rig.turn():
             return next(self._turns)
 
-    def _go(self) -> Iterator[Epoch | Result | None]:
-        while self.step < self.job.last_step:
+    def _go(self) -> Iterator[Said]:
+        while self.step < self.last_step:
             yield from self._epoch()
         self.settled = False
-        if self.best_state:
-            load(self.rig.module, self.best_state)
-        if self.used is None:  # no step was asked for: W_0 itself
-            self.used = 0, (yield from self._score("validation"))
-        test = yield from self._score("test")
-        yield Result(snapshot(self.rig.module), *self.used, test, self.images, self.forward, self._seconds())
+        for member, state in enumerate(self.best_states):
+            if state:
+                self.rig.load(member, state)
+        if None in self.used:  # no step was asked for: W_0 itself
+            self.used = [(0, score) for score in (yield from self._scores("validation"))]
+        tests = yield from self._scores("test")
+        self.over = True
+        seconds = self.seconds_before + time.monotonic() - self.began
+        yield [
+            (member, Result(self.rig.snapshot(member), *used, test, self.images, forward, seconds))
+            for member, (used, test, forward) in enumerate(zip(self.used, tests, self.forward, strict=True))
+            if used
+        ]
 
-    def _epoch(self) -> Iterator[Epoch | None]:
-        """The steps that are left in this epoch, at most to the training's last one, and its figures."""
-        job, per_epoch = self.job, len(self.sizes)
+    def _epoch(self) -> Iterator[Said]:
+        """The steps that are left in this epoch, at most to the last one, and its figures."""
+        recipe, per_epoch = self.jobs[0].recipe, len(self.sizes)
         epoch, first = divmod(self.step, per_epoch)
-        last = min(per_epoch, first + job.last_step - self.step)
-        order = permutation(len(job.view.samples), job.seed, "order", job.view.digest, epoch)
-        rates = [lr_at(job.recipe, epoch * per_epoch + step, per_epoch) for step in range(per_epoch)]
-        self.rig.begin_epoch(job.view.samples[order], job.seed, epoch, rates, sum(self.sizes[:first]), first)
+        last = min(per_epoch, first + self.last_step - self.step)
+        orders = [
+            job.view.samples[permutation(len(job.view.samples), job.seed, "order", job.view.digest, epoch)]
+            for job in self.jobs
+        ]
+        rates = [lr_at(recipe, epoch * per_epoch + step, per_epoch) for step in range(per_epoch)]
+        seeds = [job.seed for job in self.jobs]
+        self.rig.begin_epoch(orders, seeds, epoch, rates, sum(self.sizes[:first]), first)
         for place in range(first, last):
             size = self.sizes[place]
             self.rig.step(size)
@@ -282,11 +308,11 @@ class Course:
             self.images += size
             self.step += 1
             self.settled = place + 1 < last
-            yield None
+            yield ()
             yield from self._room()
         yield (yield from self._figures(epoch + 1))
 
-    def _room(self) -> Iterator[None]:
+    def _room(self) -> Iterator[Said]:
         """Wait where the device is far behind."""
         if self.rig.stream is None:
             return
@@ -294,38 +320,47 @@ class Course:
         if len(self._queued) > AHEAD:
             yield from self._passed(self._queued.popleft())
 
-    def _passed(self, event: torch.cuda.Event) -> Iterator[None]:
+    def _passed(self, event: torch.cuda.Event) -> Iterator[Said]:
         self.waiting = True
         while not event.query():
-            yield None
+            yield ()
         self.waiting = False
 
-    def _figures(self, number: int) -> Generator[None, None, Epoch]:
+    def _figures(self, number: int) -> Generator[Said, None, Said]:
         """Validate, and keep the weights if they are to be used."""
-        validation = yield from self._score("validation")
-        loss_sum, correct = yield from self._fetched(torch.stack([self.rig.loss_sum, self.rig.correct.double()]))
-        mean_loss = loss_sum / self.seen
-        if not math.isfinite(mean_loss):
-            raise NotFinite(f"the training loss is not finite in epoch {number}: lower the learning rate")
-        if not self.chooses or self.used is None or validation.correct > self.used[1].correct:
-            self.used = number, validation
-            if self.chooses:
-                self.best_state = snapshot(self.rig.module)
+        scores = yield from self._scores("validation")
+        trained = yield from self._fetched(torch.stack([self.rig.loss_sum, self.rig.correct.double()], 1))
         now = time.monotonic()
-        row = Epoch(number, self.step, self.lr, mean_loss, correct / self.seen, validation, now - self.epoch_began)
+        said: list[tuple[int, Epoch | NotFinite]] = []
+        for member, (score, (loss_sum, correct)) in enumerate(zip(scores, trained, strict=True)):
+            loss = loss_sum / self.seen
+            if not math.isfinite(loss):
+                self.over = True
+                words = f"the training loss is not finite in epoch {number}: lower the learning rate"
+                return [(member, NotFinite(words))]
+            used = self.used[member]
+            if not self.chooses or used is None or score.correct > used[1].correct:
+                self.used[member] = number, score
+                if self.chooses:
+                    self.best_states[member] = self.rig.snapshot(member)
+            row = Epoch(number, self.step, self.lr, loss, correct / self.seen, score, now - self.epoch_began)
+            said.append((member, row))
         self.epoch_began = now
         self.rig.reset_counts()
         self.seen = 0
         self.settled = True
-        return row
+        return said
 
-    def _score(self, split: str) -> Generator[None, None, Score]:
-        samples = self.held_out[split]
-        correct, loss = yield from self._fetched(self.rig.evaluate(samples))
-        self.forward += len(samples)
-        return Score(int(correct), len(samples), loss / len(samples))
+    def _scores(self, split: str) -> Generator[Said, None, list[Score]]:
+        held = self.held_out[split]
+        figures = yield from self._fetched(self.rig.evaluate(held).T)
+        self.forward = [seen + len(rows) for seen, rows in zip(self.forward, held, strict=True)]
+        return [
+            Score(int(correct), len(rows), loss / len(rows))
+            for rows, (correct, loss) in zip(held, figures, strict=True)
+        ]
 
-    def _fetched(self, figures: Tensor) -> Generator[None, None, list[float]]:
+    def _fetched(self, figures: Tensor) -> Generator[Said, None, list[list[float]]]:
         """`figures` (float64) once the device has come to them."""
         if self.rig.stream is None:
             return figures.tolist()
@@ -334,35 +369,38 @@ class Course:
         yield from self._passed(self.rig.mark())
         return here.tolist()
 
-    def _seconds(self) -> float:
-        return self.seconds_before + time.monotonic() - self.began
+    def checkpoints(self) -> list[Checkpoint]:
+        """All that a new process needs to go on with each member; only between two steps."""
+        return [self._checkpoint(member) for member in range(len(self.jobs))]
 
-    def checkpoint(self) -> Checkpoint:
-        """All that a new process needs to go on in the same bits; only between two steps."""
-        rig = self.rig
+    def _checkpoint(self, member: int) -> Checkpoint:
+        rig, used = self.rig, self.used[member]
         with rig.turn():
-            tensors = {f"state.{name}": tensor for name, tensor in snapshot(rig.module).items()}
-            tensors |= {f"optimizer.{name}": t.cpu().clone() for name, t in rig.optimizer.state().items()}
-            tensors |= {f"best.{name}": tensor for name, tensor in self.best_state.items()}
-            tensors |= {"loss_sum": rig.loss_sum.cpu().clone(), "correct": rig.correct.cpu().clone()}
-        figures: dict[str, Any] = {name: getattr(self, name) for name in ("step", "seen", "images", "forward")}
-        figures["seconds"] = self._seconds()
-        figures["used"] = [self.used[0], *vars(self.used[1]).values()] if self.used else None
+            tensors = {f"state.{name}": tensor for name, tensor in rig.snapshot(member).items()}
+            tensors |= {f"optimizer.{name}": t.cpu().clone() for name, t in rig.optimizer_state(member).items()}
+            tensors |= {f"best.{name}": tensor for name, tensor in self.best_states[member].items()}
+            tensors |= {"loss_sum": rig.loss_sum[member].cpu().clone(), "correct": rig.correct[member].cpu().clone()}
+        figures: dict[str, Any] = {name: getattr(self, name) for name in ("step", "seen", "images")}
+        figures["forward"] = self.forward[member]
+        figures["seconds"] = self.seconds_before + time.monotonic() - self.began
+        figures["used"] = [used[0], *vars(used[1]).values()] if used else None
         return Checkpoint(tensors, figures)
 
     def _restore(self, saved: Checkpoint) -> None:
+        """Go on from a checkpoint, alone."""
+
         def part(prefix: str) -> State:
             return {k.removeprefix(prefix): v for k, v in saved.tensors.items() if k.startswith(prefix)}
 
-        load(self.rig.module, part("state."))
+        assert len(self.jobs) == 1
+        self.rig.load(0, part("state."))
         self.rig.optimizer.load(part("optimizer."))
-        self.best_state = part("best.")
-        self.rig.loss_sum.copy_(saved.tensors["loss_sum"])
-        self.rig.correct.copy_(saved.tensors["correct"])
-        self.step, self.seen, self.images, self.forward = (
-            saved.figures[name] for name in ("step", "seen", "images", "forward")
-        )
+        self.best_states = [part("best.")]
+        self.rig.loss_sum[0] = saved.tensors["loss_sum"]
+        self.rig.correct[0] = saved.tensors["correct"]
+        self.step, self.seen, self.images = (saved.figures[name] for name in ("step", "seen", "images"))
+        self.forward = [saved.figures["forward"]]
         self.seconds_before = saved.figures["seconds"]
         if saved.figures["used"]:
             epoch, *score = saved.figures["used"]
-            self.used = epoch, Score(*score)
+            self.used = [(epoch, Score(*score))]

@@ -89,17 +89,36 @@ class Trainings:
         self._asked += 1
 
     def hand_out(self) -> None:
-        """Give queued trainings to free workers, with their checkpoints where they were interrupted."""
+        """Give queued trainings to free workers: alike ones as stacks, interrupted ones alone, with what they left."""
         while self._queue and self._pool.free:
-            key = heapq.heappop(self._queue)[2]
+            first = heapq.heappop(self._queue)[2]
             checkpoint = None
-            if self._live(key).exists():
-                held, metadata = tensors.read(self._live(key))
+            if self._live(first).exists():
+                held, metadata = tensors.read(self._live(first))
                 checkpoint = Checkpoint(held, json.loads(metadata["figures"]))
-                self._wanted[key].images = checkpoint.figures["images"]
+                self._wanted[first].images = checkpoint.figures["images"]
                 self.carried += checkpoint.figures["images"]
-            self._record.started(key, afresh=checkpoint is None)
-            self._pool.submit(self._wanted[key].job, checkpoint)
+            keys = [first] if checkpoint else [first, *self._like(first, self._pool.most - 1)]
+            for key in keys:
+                self._record.started(key, afresh=checkpoint is None)
+            self._pool.submit([self._wanted[key].job for key in keys], checkpoint)
+
+    def _like(self, first: str, most: int) -> list[str]:
+        """Queued trainings that can be stacked with this one, in their order, taken off the queue: so many that the
+        whole stack is of 2, 4 or 8, since each size costs its own preparation."""
+        likeness = self._wanted[first].job.likeness
+        found = []
+        for entry in sorted(self._queue)[: 8 * most]:
+            job = self._wanted[entry[2]].job
+            if job.likeness == likeness and not self._live(job.key).exists():
+                found.append(entry)
+        count = min(most, len(found)) + 1
+        del found[(1 << (count.bit_length() - 1)) - 1 :]
+        for entry in found:
+            self._queue.remove(entry)
+        if found:
+            heapq.heapify(self._queue)
+        return [entry[2] for entry in found]
 
     def take(self, key: str, report: Report) -> None:
         """Keep what a worker reports, and answer those who wait for a result.

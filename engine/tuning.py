@@ -21,12 +21,13 @@ from platformdirs import user_cache_path
 
 from engine.cards import pin
 from engine.data import Dataset
-from engine.networks import initialise
-from engine.training import PATIENCE, Course, NotFinite, Result, Trainer, Training
+from engine.networks import build, initialise
+from engine.networks.stacked import can_stack
+from engine.training import PATIENCE, Course, Trainer, Training
 from presets.schema import Experiment
 
 COUNTS = (1, 2, 4, 8)
-"""Trainings at once that are tried, as long as each is better than the one before."""
+"""Trainings at once that are tried."""
 WARM_STEPS, STEPS = 5, 30  # of each training, before the clock starts and while it runs
 WORTHWHILE = 1.05  # more at once must be so much faster to be worth their memory
 LONG = 600.0
@@ -41,9 +42,11 @@ class Untried(Exception):
 
 @dataclass(frozen=True)
 class Way:
-    """A way to train: `together` at once, `compiled` or not; seconds an image took, and bytes that all of them took."""
+    """A way to train: `together` at once in stacks of `stack`, networks `compiled` or not; seconds an image took, and
+    bytes that all of them took."""
 
     together: int
+    stack: int
     compiled: bool
     seconds: float
     memory: int
@@ -65,7 +68,7 @@ def way(experiment: Experiment, data: Dataset, device: str, most: int, images: i
     compiled = [other for other in ways if other.compiled]
     if not compiled and best.seconds * images > LONG:
         with suppress(Untried):  # a machine without the compiler's compiler, say
-            compiled = _apart(lambda: _compiled(experiment, data, pin(device), best.together))
+            compiled = _apart(lambda: _compiled(experiment, data, pin(device), best))
             ways += compiled
     _write(path, ways)
     if compiled and compiled[0].seconds * images + COMPILING < best.seconds * images:
@@ -74,57 +77,64 @@ def way(experiment: Experiment, data: Dataset, device: str, most: int, images: i
 
 
 def _plain(experiment: Experiment, data: Dataset, device: str, counts: list[int]) -> list[Way]:
-    trainer, courses, ways = Trainer(data, device), [], []  # type: ignore[var-annotated]
+    """Side by side, and in one stack where the network can be: each with more, as long as that is worthwhile."""
+    ways: list[Way] = []
     free = torch.cuda.mem_get_info(device)[0]
-    for count in counts:
-        try:
-            courses += [_course(trainer, experiment, seed) for seed in range(len(courses), count)]
-            ways.append(_measured(trainer, courses, False))
-        except torch.OutOfMemoryError:
-            if not ways:
-                raise
-            break
-        slower = len(ways) > 1 and ways[-1].seconds * WORTHWHILE > ways[-2].seconds
-        if slower or 2 * ways[-1].memory > ROOM * free:
-            break
+    stacks = can_stack(build(experiment.network, data.shape, data.classes), data.shape)
+    for stacking in (False, True) if stacks else (False,):
+        last = ways[0] if stacking else None
+        for count in counts[1:] if stacking else counts:
+            try:
+                found = _tried(Trainer(data, device), experiment, count, count if stacking else 1, False)
+            except torch.OutOfMemoryError:
+                if not ways:
+                    raise
+                break
+            ways.append(found)
+            if (last and found.seconds * WORTHWHILE > last.seconds) or 2 * found.memory > ROOM * free:
+                break
+            last = found
     return ways
 
 
-def _compiled(experiment: Experiment, data: Dataset, device: str, count: int) -> list[Way]:
-    trainer = Trainer(data, device, compiled=True)
-    return [_measured(trainer, [_course(trainer, experiment, seed) for seed in range(count)], True)]
+def _compiled(experiment: Experiment, data: Dataset, device: str, best: Way) -> list[Way]:
+    return [_tried(Trainer(data, device, compiled=True), experiment, best.together, best.stack, True)]
 
 
-def _course(trainer: Trainer, experiment: Experiment, seed: int) -> Course:
+def _tried(trainer: Trainer, experiment: Experiment, together: int, stack: int, compiled: bool) -> Way:
     data = trainer.data
-    start = initialise(experiment.network, data.shape, data.classes, seed)
-    return trainer.course(Training(experiment.network, experiment.recipe, data.all(), seed, start, {}))
+    trainer.give_room()
+    torch.cuda.reset_peak_memory_stats(trainer.device)
+    jobs = []
+    for seed in range(together):
+        start = initialise(experiment.network, data.shape, data.classes, seed)
+        jobs.append(Training(experiment.network, experiment.recipe, data.all(), seed, start, {}))
+    courses = [trainer.course(jobs[first : first + stack]) for first in range(0, together, stack)]
+    seconds = _measured(trainer, courses)
+    return Way(together, stack, compiled, seconds, torch.cuda.max_memory_reserved(trainer.device))
 
 
-def _measured(trainer: Trainer, courses: list[Course], compiled: bool) -> Way:
+def _measured(trainer: Trainer, courses: list[Course]) -> float:
+    """Seconds an image."""
     seconds = 0.0
     for steps in (WARM_STEPS, STEPS):
-        before = sum(course.images for course in courses)
+        before = sum(course.images * len(course.jobs) for course in courses)
         torch.cuda.synchronize(trainer.device)
         began = time.perf_counter()
-        _advance(courses, steps)
+        advance(courses, steps)
         torch.cuda.synchronize(trainer.device)
-        if images := sum(course.images for course in courses) - before:  # none where trainings are so short
-            seconds = (time.perf_counter() - began) / images
-    return Way(len(courses), compiled, seconds, torch.cuda.max_memory_reserved(trainer.device))
+        if images := sum(course.images * len(course.jobs) for course in courses) - before:
+            seconds = (time.perf_counter() - began) / images  # the last steps that there were, of short trainings
+    return seconds
 
 
-def _advance(courses: list[Course], steps: int) -> None:
+def advance(courses: list[Course], steps: int) -> None:
     """So many steps of each, or as many as it has left; one that diverges is timed as far as it came."""
-    left = {c: min(c.step + steps, c.job.last_step) for c in courses if c.step < c.job.last_step}
+    left = {course: min(course.step + steps, course.last_step) for course in courses if not course.over}
     while left:
         for course, until in list(left.items()):
-            try:
-                report = course.advance()
-            except NotFinite:
-                del left[course]
-                continue
-            if (course.step >= until and course.settled) or isinstance(report, Result):
+            course.advance()
+            if course.over or (course.settled and course.step >= until):
                 del left[course]
         if left and all(course.waiting for course in left):
             time.sleep(PATIENCE)

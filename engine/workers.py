@@ -15,7 +15,7 @@ import pickle
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from engine.training import PATIENCE, Checkpoint, Course, Epoch, NotFinite, Result, Trainer, Training
+from engine.training import PATIENCE, Checkpoint, Course, Epoch, Result, Trainer, Training
 
 
 class NoRoom(Exception):
@@ -52,13 +52,16 @@ class _Worker:
 class Pool:
     """`count` forked workers with `threads` threads each, all training on `make_trainer()`'s data set.
 
-    A worker has at most `together` trainings take turns. Trainings are handed out in the order given; `reports` yields
-    what workers say of them, and `notes` collects what they have to say of themselves.
+    A worker has at most `together` trainings under way, those that are alike in stacks of up to `stack`. Trainings are
+    handed out in the order given; `reports` yields what workers say of them, and `notes` collects what they have to say
+    of themselves.
     """
 
-    def __init__(self, make_trainer: Callable[[], Trainer], count: int, threads: int, together: int = 1) -> None:
+    def __init__(
+        self, make_trainer: Callable[[], Trainer], count: int, threads: int, together: int = 1, stack: int = 1
+    ) -> None:
         context = mp.get_context("fork")
-        self.together = together
+        self.together, self.stack = together, stack
         self.notes: list[str] = []
         self._noted: set[str] = set()
         self._stop = context.Value("b", 0, lock=False)
@@ -83,12 +86,18 @@ class Pool:
         """Keys of the trainings under way."""
         return [key for worker in self._workers for key in worker.keys]
 
-    def submit(self, job: Training, resume: Checkpoint | None = None) -> None:
-        """Give the training to the worker that has the fewest."""
+    @property
+    def most(self) -> int:
+        """How many alike trainings would begin as one stack now, at least 1."""
+        room = max((self.together - len(worker.keys) for worker in self._workers), default=0)
+        return max(1, min(self.stack, room))
+
+    def submit(self, jobs: Sequence[Training], resume: Checkpoint | None = None) -> None:
+        """Give trainings that are alike, or one, to the worker that has the fewest."""
         worker = min(self._workers, key=lambda worker: len(worker.keys))
-        worker.keys.append(job.key)
+        worker.keys += [job.key for job in jobs]
         with suppress(OSError):  # a worker that is gone is found at the next look for reports
-            _send(worker.pipe, (job, resume))
+            _send(worker.pipe, (jobs, resume))
 
     def reports(self, timeout: float) -> Iterator[tuple[str, Report]]:
         """(key of the training, report) for all that came within `timeout` seconds.
@@ -119,6 +128,7 @@ class Pool:
                     report = TrainingFailed("the device has not even room for this training alone: free some of it")
                 elif len(worker.keys) < self.together:  # else it was given before there were fewer
                     self.together = (len(worker.keys) + 1) // 2
+                    self.stack = min(self.stack, self.together)
             yield key, report
 
     def stop(self) -> None:
@@ -157,31 +167,34 @@ def _serve(
 def _take_turns(pipe: Connection, trainer: Trainer, should_stop: Callable[[], bool]) -> None:
     """Have all trainings that were given take turns, a step each, and report on them."""
     _send(pipe, (None, trainer.batches.place))
-    courses: dict[str, Course] = {}
+    courses: list[Course] = []
     while True:
         while not courses or pipe.poll():
-            job, resume = _receive(pipe)
-            course = _tried(lambda: trainer.course(job, resume))  # noqa: B023  called at once
+            jobs, resume = _receive(pipe)
+            course = _tried(lambda: trainer.course(jobs, resume))  # noqa: B023  called at once
             if isinstance(course, Course):
-                courses[job.key] = course
+                courses.append(course)
                 if course.rig.plain_because:
                     _send(pipe, (None, course.rig.plain_because))
             else:
-                _send(pipe, (job.key, course))
+                for job in jobs:
+                    _send(pipe, (job.key, course))
             del course  # else an ended one would keep its rig
-        for key, course in list(courses.items()):
-            report = course.checkpoint() if course.settled and should_stop() else _tried(course.advance)
-            if report is None:
-                continue
-            if not isinstance(report, Epoch):
-                del courses[key]
-                if isinstance(report, NoRoom):
-                    del course
+        for course in courses[:]:
+            said: Any
+            if course.settled and should_stop():
+                said, course.over = list(enumerate(course.checkpoints())), True
+            elif isinstance(said := _tried(course.advance), Exception):
+                said, course.over = [(member, said) for member in range(len(course.jobs))], True
+            if course.over:
+                courses.remove(course)
+                if any(isinstance(report, NoRoom) for _, report in said):
                     trainer.give_room()
                 else:
                     trainer.end(course)
-            _send(pipe, (key, report))
-        if courses and all(course.waiting for course in courses.values()):
+            for member, report in said:
+                _send(pipe, (course.jobs[member].key, report))
+        if courses and all(course.waiting for course in courses):
             time.sleep(PATIENCE)
 
 
@@ -189,8 +202,6 @@ def _tried(act: Callable[[], Any]) -> Any:
     """What `act` gives, or the report that it failed."""
     try:
         return act()
-    except NotFinite as error:
-        return error
     except torch.OutOfMemoryError:
         return NoRoom()
     except Exception:

@@ -38,17 +38,17 @@ class Augmentation:
         self.turn = torch.zeros(count, 2, dtype=torch.int64, device=device)
         """int64 [count, 2]: cosine and sine of the angle, counterclockwise, in `UNIT`s."""
 
-    def draw(self, seed: int, epoch: int) -> Augmentation:
-        """What (seed, epoch) says, for every sample; what the settings do not ask for is left as it was."""
+    def draw(self, seed: int, epoch: int, rows: slice = slice(None)) -> Augmentation:
+        """What (seed, epoch) says, for every sample or those of `rows`; what the settings do not ask for stays."""
         draw = generator(seed, "augment", epoch)
-        pad, count = self.settings.crop, len(self.mirrored)
-        self.window.copy_(torch.randint(-pad, pad + 1, (count, 2), generator=draw))
-        self.mirrored.copy_(torch.rand(count, generator=draw) < 0.5)
+        pad, count = self.settings.crop, len(self.mirrored[rows])
+        self.window[rows].copy_(torch.randint(-pad, pad + 1, (count, 2), generator=draw))
+        self.mirrored[rows].copy_(torch.rand(count, generator=draw) < 0.5)
         if self.settings.rotate:
             angle = (2 * torch.rand(count, generator=draw, dtype=torch.float64) - 1) * math.radians(
                 self.settings.rotate
             )
-            self.turn.copy_((torch.stack([angle.cos(), angle.sin()], 1) * UNIT).round().long())
+            self.turn[rows].copy_((torch.stack([angle.cos(), angle.sin()], 1) * UNIT).round().long())
         return self
 
     def __call__(self, images_NCHW: Tensor, samples: Tensor) -> Tensor:

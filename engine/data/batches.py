@@ -36,12 +36,15 @@ class Batches:
         """Whether the images lie on the device that computes."""
         return self._images.device.type == self.device.type
 
-    def inputs(self, samples: Tensor, augmentation: Augmentation | None = None) -> Tensor:
-        """float32 [B, C, H, W] of `samples` (int64 [B]), normalised, after `augmentation`."""
+    def inputs(self, samples: Tensor, augmentation: Augmentation | None = None, rows: Tensor | None = None) -> Tensor:
+        """float32 [B, C, H, W] of `samples` (int64 [B]), normalised, after `augmentation`.
+
+        `rows` (int64 [B]): where in its tables the augmentation has them, if not at the samples' own numbers.
+        """
         images = self._images.index_select(0, samples.to(self._images.device)).view(-1, *self.shape)
         images = images.to(self.device)
         if augmentation is not None:
-            images = augmentation(images, samples.to(self.device))
+            images = augmentation(images, (samples if rows is None else rows).to(self.device))
         return torch.addcmul(self._shift, images.to(torch.float32), self._scale)
 
 

@@ -49,16 +49,18 @@ def done(trainer: Trainer, wanted: Training, **options) -> tuple[Result, list[Ep
     return trainer.train(wanted, rows.append, **options), rows
 
 
-def in_turns(trainer: Trainer, jobs: list[Training]) -> dict[str, Result]:
+def in_turns(trainer: Trainer, stacks: list[list[Training]]) -> dict[str, Result]:
     """All at once, a step each, as a worker does it."""
-    courses = {job.key: trainer.course(job) for job in jobs}
+    courses = [trainer.course(jobs) for jobs in stacks]
     results: dict[str, Result] = {}
     while courses:
-        for key, course in list(courses.items()):
-            report = course.advance()
-            if isinstance(report, Result):
-                results[key] = report
-                trainer.end(courses.pop(key))
+        for course in courses[:]:
+            for member, report in course.advance():
+                if isinstance(report, Result):
+                    results[course.jobs[member].key] = report
+            if course.over:
+                trainer.end(course)
+                courses.remove(course)
     return results
 
 
@@ -102,7 +104,7 @@ def test_trainings_that_take_turns_end_as_if_each_were_alone(monkeypatch, static
     jobs = [job(0), job(1), job(2, epochs=3), job(3, masked=False)]
     jobs.append(job(4, view=DATA.of_classes("5-9", range(5, 10)), start=initialise(NETWORK, DATA.shape, 5, 4)))
     alone = {wanted.key: Trainer(DATA).train(wanted) for wanted in jobs}
-    together = in_turns(Trainer(DATA), jobs)
+    together = in_turns(Trainer(DATA), [[job] for job in jobs])
     assert all(same(alone[key], together[key]) for key in alone)
 
 
@@ -146,9 +148,11 @@ def course_on_card(wanted: Training, make: Callable[..., Rig], resume: Checkpoin
     rig = make(DATA, Batches(DATA, device), wanted.network, len(wanted.view.classes))
     graphs = rig.capture
     with rig.turn():
-        course = Course(DATA, rig, wanted, resume)
-    while not isinstance(report := course.advance(), Result):
-        pass
+        course = Course(DATA, rig, [wanted], resume)
+    while not course.over:
+        said = course.advance()
+    [(_, report)] = said
+    assert isinstance(report, Result)
     assert rig.capture == graphs, "every step was a replay, or meant to be plain"
     return report
 
@@ -183,11 +187,11 @@ def test_a_card_comes_near_the_cpu_in_float32():
 def test_trainings_side_by_side_on_a_card_end_as_if_each_were_alone():
     jobs = [job(seed, masked=seed % 2 == 0, epochs=2 + seed % 2) for seed in range(8)]
     trainer = Trainer(DATA, "cuda")
-    together = in_turns(trainer, jobs)
+    together = in_turns(trainer, [[job] for job in jobs])
     assert len(trainer._rigs) == 8
     assert all(rig.plain_because == "" for _, rig in trainer._rigs)
     assert all(same(together[wanted.key], Trainer(DATA, "cuda").train(wanted)) for wanted in jobs)
-    again = in_turns(trainer, jobs[::-1])
+    again = in_turns(trainer, [[job] for job in jobs[::-1]])
     assert all(same(together[key], again[key]) for key in together)
 
 
@@ -221,7 +225,7 @@ def test_images_that_a_card_cannot_hold_are_trained_on_without_graphs(monkeypatc
     monkeypatch.setattr("engine.data.batches.MOST_OF_DEVICE", 0.0)
     trainer = Trainer(DATA, "cuda")
     assert "pinned" in trainer.batches.place
-    course = trainer.course(wanted)
+    course = trainer.course([wanted])
     assert "no graphs" in course.rig.plain_because
     pinned = trainer.train(wanted)
     for name, tensor in resident.state.items():

@@ -11,7 +11,6 @@ from engine.data.batches import Batches
 from engine.draws import permutation
 from engine.networks import Network, build, initialise, weights
 from engine.rig import Rig
-from engine.rig import load as load_state
 from engine.schedules import batch_sizes, lr_at, steps_per_epoch
 from engine.training import Epoch, Result, Stopped, Trainer, Training
 from presets.schema import Data, Recipe
@@ -100,12 +99,15 @@ def test_a_conv_network_equals_research_code_to_rounding():
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_pruned_weights_are_exactly_zero_after_every_step(optimizer):
     wanted = job(recipe=RECIPE.model_copy(update={"optimizer": optimizer, "lr": 0.01}))
-    course = Trainer(DATA).course(wanted)
+    course = Trainer(DATA).course([wanted])
     epochs = 0
-    while not isinstance(result := course.advance(), Result):
-        epochs += isinstance(result, Epoch)
+    while not course.over:
+        said = course.advance()
+        epochs += any(isinstance(report, Epoch) for _, report in said)
         state = course.rig.module.state_dict()
         assert all((state[name][~keep] == 0).all() for name, keep in wanted.mask.items())
+    [(_, result)] = said
+    assert isinstance(result, Result)
     assert epochs == 2
     assert all((result.state[name][~keep] == 0).all() for name, keep in wanted.mask.items())
     assert all((result.state[name][keep] != 0).any() for name, keep in wanted.mask.items())
@@ -218,7 +220,7 @@ def test_a_training_never_imports_the_compiler():
 def test_gradients_of_narrow_residual_networks_are_right_where_channels_last_would_corrupt_them(width):
     network = Network(name="resnet20", width=width)
     module = Rig(DATA, BATCHES, network, 10).module
-    load_state(module, initialise(network, DATA.shape, 10, 0))
+    module.load_state_dict(initialise(network, DATA.shape, 10, 0))
     exact = build(network, DATA.shape, 10).double()
     exact.load_state_dict(module.state_dict())
     images, wanted = INPUTS(DATA.train[:64]), DATA.labels[DATA.train[:64]]

@@ -1,7 +1,7 @@
 """Workers train what they are given, several in turns, and go on with fewer where a device has too little room."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 import torch
@@ -33,15 +33,15 @@ class Small(Trainer):
         super().__init__(*given, **options)
         self.there = 0
 
-    def course(self, job: Training, resume: Checkpoint | None = None) -> Course:
-        if self.there == self.ROOM:
+    def course(self, jobs: Sequence[Training], resume: Checkpoint | None = None) -> Course:
+        if self.there + len(jobs) > self.ROOM:
             raise torch.OutOfMemoryError("a card that is full")
-        self.there += 1
-        return super().course(job, resume)
+        self.there += len(jobs)
+        return super().course(jobs, resume)
 
     def end(self, course: Course) -> None:
         super().end(course)
-        self.there -= 1
+        self.there -= len(course.jobs)
 
 
 def finished(pool: Pool, wanted: int, seconds: float = 60.0) -> Iterator[tuple[str, Report]]:
@@ -64,7 +64,7 @@ def test_every_training_ends_alike_however_many_take_turns(count, together):
         waiting = list(jobs)
         while len(ended) < len(jobs):
             while waiting and pool.free:
-                pool.submit(waiting.pop(0))
+                pool.submit([waiting.pop(0)])
             assert len(pool.busy) <= count * together
             ended |= {key: report for key, report in pool.reports(0.2) if isinstance(report, Result)}
         assert pool.busy == []
@@ -84,7 +84,7 @@ def test_a_request_to_stop_brings_a_checkpoint_of_each_that_takes_turns():
     pool = Pool(lambda: Trainer(DATA), 1, 1, 3)
     try:
         for wanted in jobs:
-            pool.submit(wanted)
+            pool.submit([wanted])
         next(report for _, report in finished(pool, 1) if isinstance(report, Epoch))
         pool.stop()
         stopped = {key: report for key, report in finished(pool, 3) if not isinstance(report, Epoch)}
@@ -99,13 +99,13 @@ def test_one_that_does_not_fit_beside_others_comes_back_and_fewer_are_taken():
     try:
         jobs = [job(seed, 3) for seed in range(4)]
         for wanted in jobs:
-            pool.submit(wanted)
+            pool.submit([wanted])
         reports = dict(item for item in finished(pool, 4) if not isinstance(item[1], Epoch))
         back = [wanted for wanted in jobs if isinstance(reports[wanted.key], NoRoom)]
         assert back
         assert pool.together == 2
         for wanted in back:
-            pool.submit(wanted)
+            pool.submit([wanted])
             [report] = [report for _, report in finished(pool, 1) if not isinstance(report, Epoch)]
             assert isinstance(report, Result)
     finally:
@@ -119,7 +119,7 @@ class Full(Small):
 def test_one_that_does_not_fit_alone_fails_with_a_clear_line():
     pool = Pool(lambda: Full(DATA), 1, 1, 4)
     try:
-        pool.submit(job(0))
+        pool.submit([job(0)])
         [(_, report)] = list(finished(pool, 1))
         assert isinstance(report, TrainingFailed)
         assert "not even room for this training alone" in str(report)
