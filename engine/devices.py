@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import nn
 
+from engine.cores import cores
 from engine.data import Dataset
 from engine.networks import build
 from presets.schema import Experiment
@@ -56,13 +57,12 @@ def resolve(device: str) -> str:
 
 def choose(experiment: Experiment, data: Dataset, device: str) -> Plan:
     """The plan for this experiment on a resolved device."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if device != "cpu":
         return Plan(device, 1, 1)
     work = macs(build(experiment.network, data.shape, data.classes), data.shape) * experiment.recipe.batch
     if work < TINY_MACS:
-        return Plan(device, min(cores, most_at_once(experiment)), 1)
-    return Plan(device, 1, cores)
+        return Plan(device, min(cores(), most_at_once(experiment)), 1)
+    return Plan(device, 1, cores())
 
 
 def most_at_once(experiment: Experiment) -> int:
