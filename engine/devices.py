@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from engine import cards
+from engine.cores import cores
 from engine.data import Dataset
 from engine.networks import build
 from engine.tuning import Way, way
@@ -164,11 +165,10 @@ def choose(experiment: Experiment, data: Dataset, device: str, images: int) -> P
     """The plan for this experiment, of so many training images in all, on a resolved device."""
     if device != "cpu":
         return Plan.on(device, way(experiment, data, device, most_at_once(experiment), images))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     work = macs(build(experiment.network, data.shape, data.classes), data.shape) * experiment.recipe.batch
     if work < TINY_MACS:
-        return Plan(device, min(cores, most_at_once(experiment)), 1)
-    return Plan(device, 1, cores)
+        return Plan(device, min(cores(), most_at_once(experiment)), 1)
+    return Plan(device, 1, cores())
 
 
 def most_at_once(experiment: Experiment) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import platform
 import sys
 import time
@@ -23,6 +24,7 @@ from engine import masks, tensors
 from engine.data import Dataset
 from engine.masks import Mask
 from engine.networks import Weight
+from engine.reuse import Taken, conditions
 from engine.searches import Point, Ticket
 from engine.training import Epoch, Result, Training
 from presets import __version__
@@ -58,6 +60,7 @@ class Recorder:
         self._afterwards: list[Callable[[], None]] = []
         self._began = time.monotonic()
         self.attempt = 0
+        self._alike: set[int] = set()
         with writer.transaction():
             self.searches = {
                 name: self.writer.put(
@@ -116,12 +119,18 @@ class Recorder:
                 },
             )
             self.writer.update("runs", {"id": self.run}, {"state": "running", "message": "", "ended": None})
+            attempts = self.writer.rows("SELECT id, plan, versions FROM attempts WHERE run = ?", (self.run,))
+            self._alike = {
+                row["id"]
+                for row in attempts
+                if conditions(json.loads(row["plan"]), json.loads(row["versions"])) == conditions(plan, held)
+            }
 
     @deferred
-    def fewer_together(self, together: int) -> None:
+    def fewer_together(self, together: int, stack: int) -> None:
         """The plan has changed under way: at most so many trainings at once from here on."""
-        sql = "UPDATE attempts SET plan = json_set(plan, '$.together', ?), plan_changed = 1 WHERE id = ?"
-        self.writer.execute(sql, (together, self.attempt))
+        changed = "plan = json_set(plan, '$.together', ?, '$.stack', ?), plan_changed = 1"
+        self.writer.execute(f"UPDATE attempts SET {changed} WHERE id = ?", (together, stack, self.attempt))
 
     @deferred
     def heartbeat(self, images: int, planned: int, seconds_left: float | None, doing: str) -> None:
@@ -177,9 +186,12 @@ class Recorder:
 
     @deferred
     def started(self, key: str, afresh: bool) -> None:
-        self.writer.update("trainings", {"run": self.run, "key": key}, {"state": "running", "started": now()})
+        row = self.writer.one("SELECT id, attempt FROM trainings WHERE run = ? AND key = ?", (self.run, key))
+        same = self.attempt if afresh else row["attempt"] if row["attempt"] in self._alike else None
+        values = {"state": "running", "started": now(), "attempt": same, "taken_from": None}
+        self.writer.update("trainings", {"id": row["id"]}, values)
         if afresh:
-            self.writer.delete("epochs", {"training": self._training(key)})
+            self.writer.delete("epochs", {"training": row["id"]})
 
     @deferred
     def epoch(self, key: str, epoch: Epoch) -> None:
@@ -198,18 +210,19 @@ class Recorder:
 
     @deferred
     def done(self, key: str, result: Result) -> None:
-        values = {
-            "state": "done",
-            "epoch_used": result.epoch_used,
-            "images": result.images,
-            "images_forward": result.images_forward,
-            "seconds": result.seconds,
-            "ended": now(),
-        }
-        for split in ("validation", "test"):
-            score = getattr(result, split)
-            values |= {f"{split}_correct": score.correct, f"{split}_count": score.count, f"{split}_loss": score.loss}
+        values = {"state": "done", "ended": now()} | _figures(result)
         self.writer.update("trainings", {"run": self.run, "key": key}, values)
+
+    @deferred
+    def taken(self, key: str, taken: Taken) -> None:
+        """Another run has done this training, which was asked for before: its rows become rows of this run."""
+        moment = now()
+        training = self._training(key)
+        values = {"state": "done", "attempt": self.attempt, "taken_from": taken.origin}
+        values |= {"started": moment, "ended": moment} | _figures(taken.result)
+        self.writer.update("trainings", {"id": training}, values)
+        self.writer.delete("epochs", {"training": training})
+        self.writer.insert_all("epochs", [row | {"training": training, "seconds": 0.0} for row in taken.epochs])
 
     # Rounds
 
@@ -372,6 +385,14 @@ class Recorder:
         """Rows of finished trainings."""
         return self.writer.rows("SELECT * FROM trainings WHERE run = ? AND state = 'done'", (self.run,))
 
+    def taken_from(self) -> list[Any]:
+        """How many trainings of this run were taken from which: origin, count."""
+        return self.writer.rows(
+            "SELECT taken_from AS origin, count(*) AS count FROM trainings"
+            " WHERE run = ? AND taken_from IS NOT NULL GROUP BY taken_from ORDER BY min(id)",
+            (self.run,),
+        )
+
     def tickets_before(self, search: str, seed: int) -> list[Any]:
         """Tickets in the order of their rounds: round, mask and start (hashes), start_step."""
         return self.writer.rows(
@@ -411,6 +432,16 @@ class Recorder:
         return self.writer.one(sql, (self.searches[search], seed, number))["id"]
 
 
+def _figures(result: Result) -> dict[str, Any]:
+    """What a finished training came to, as columns of `trainings`."""
+    names = ("epoch_used", "images", "images_forward", "seconds")
+    columns = {name: getattr(result, name) for name in names}
+    for split in ("validation", "test"):
+        score = getattr(result, split)
+        columns |= {f"{split}_correct": score.correct, f"{split}_count": score.count, f"{split}_loss": score.loss}
+    return columns
+
+
 def layer_rows(ticket: Ticket, weights: list[Weight]) -> list[dict[str, Any]]:
     """Rows of `layers` for the common mask and, where there are several, each member's."""
     whole: Mask = masks.full({w.name: w.shape for w in weights if w.name not in ticket.mask})
@@ -439,9 +470,30 @@ def versions(data: Dataset) -> dict[str, str]:
     return {
         "data": data.identity,
         "tombola": __version__,
+        "code": _code(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "platform": platform.platform(),
-        "processor": torch.backends.cpu.get_cpu_capability(),
+        "processor": f"{torch.backends.cpu.get_cpu_capability()} {_processor()}".strip(),
         "executable": sys.executable,
     }
+
+
+@functools.cache
+def _code() -> str:
+    """Digest of the engine's sources: between two versions, too, a change may move bits."""
+    content = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        content.update(path.read_bytes())
+    return content.hexdigest()[:16]
+
+
+@functools.cache
+def _processor() -> str:
+    """Which processor this is: its libraries choose their kernels by that. Empty where the system does not say."""
+    try:
+        first = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
+    except OSError:
+        return platform.processor()
+    told = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in first.splitlines())}
+    return " ".join(told[name] for name in ("model name", "cpu family", "model", "stepping") if name in told)

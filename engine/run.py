@@ -25,6 +25,7 @@ from engine.data import Dataset, load
 from engine.forecast import Unreachable, cost, nearest, search_forecast
 from engine.given import NotGiven, tickets_of
 from engine.recording import Recorder, versions
+from engine.reuse import Elsewhere
 from engine.searches import Begun, Context, Follow, Given, Point, Step, Ticket, Train
 from engine.searches.colt import segments
 from engine.searches.transfer import path as given_path
@@ -102,7 +103,11 @@ class _Attempt:
             self.record.log("warning", f"on {where.words}: {where.note}")
         self.record.log("info", f"training on {where.words}: {plan.words}")
         folder = run_folder(self.files, self.run)
-        self.trainings = Trainings(self.pool, self.record, folder, self.experiment.seeds, self.experiment.keep)
+        afresh = self.experiment.afresh
+        elsewhere = None if afresh else Elsewhere(self.writer, self.run, plan.as_dict(), versions(self.data))
+        self.trainings = Trainings(
+            self.pool, self.record, folder, self.experiment.seeds, self.experiment.keep, elsewhere
+        )
         self.images_at_start, self.began = self.trainings.images, time.monotonic()
         try:
             self._begin()
@@ -123,6 +128,10 @@ class _Attempt:
 
     def _end(self, state: str, words: str) -> None:
         self._tell()
+        self.record.flush()
+        for row in self.record.taken_from():
+            taken = "1 training was" if row["count"] == 1 else f"{row['count']} trainings were"
+            self.record.log("info", f"{taken} taken from {row['origin']}, done there under equal plan and versions")
         self.record.log("info", words)
         self.record.end(state, "")
         self.record.flush()
@@ -139,6 +148,7 @@ class _Attempt:
     def _loop(self) -> bool:
         """Until all is done (True), or until every training under way has stopped on request (False)."""
         flushed = polled = 0.0
+        taken = False
         while self.trainings.open:
             now = time.monotonic()
             if now - polled >= POLL_SECONDS:
@@ -156,8 +166,10 @@ class _Attempt:
                 if not self.pool.busy:
                     return False
             else:
-                self.trainings.hand_out()
-            for key, report in self.pool.reports(0.2):
+                taken = self.trainings.take_from_elsewhere()
+                if not taken:
+                    self.trainings.hand_out()
+            for key, report in self.pool.reports(0.0 if taken else 0.2):
                 self.trainings.take(key, report)
         self.record.flush()
         return True

@@ -67,7 +67,11 @@ def write(path: Path, content: bytes) -> None:
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a safetensors file, packed masks unpacked."""
-    content = path.read_bytes()
+    return decode(path.read_bytes())
+
+
+def decode(content: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata out of the bytes of a safetensors file, packed masks unpacked."""
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     metadata = header.get("__metadata__", {})
     tensors = safetensors.load(content)

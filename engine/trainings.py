@@ -1,13 +1,15 @@
 """The trainings of a run: asked for, queued, done once, remembered.
 
-Equal trainings have equal keys. Trained weights that a search still needs wait as files until its round has ended, so
-an interrupted round goes on from its finished members; a training interrupted on request goes on from its checkpoint.
+Equal trainings have equal keys, and what another run has done is taken from there (`reuse`). Trained weights that a
+search still needs wait as files until its round has ended, so an interrupted round goes on from its finished members; a
+training interrupted on request goes on from its checkpoint.
 """
 
 from __future__ import annotations
 
 import heapq
 import json
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +18,8 @@ from typing import Any
 
 from engine import tensors
 from engine.recording import Recorder
-from engine.training import Checkpoint, Epoch, NotFinite, Result, Score, Training
+from engine.reuse import Elsewhere, result_of
+from engine.training import Checkpoint, Epoch, NotFinite, Result, Training
 from engine.workers import NoRoom, Pool, Report, TrainingFailed
 
 
@@ -34,16 +37,30 @@ class _Wanted:
 
 
 class Trainings:
-    """What was asked for and is not done, in the order of seeds and then of asking; what is done, by key."""
+    """What was asked for and is not done, in the order of seeds and then of asking; what is done, by key.
 
-    def __init__(self, pool: Pool, record: Recorder, folder: Path, seeds: tuple[int, ...], keep: str) -> None:
+    `elsewhere` is what other runs have done, None where everything is to be trained here.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        record: Recorder,
+        folder: Path,
+        seeds: tuple[int, ...],
+        keep: str,
+        elsewhere: Elsewhere | None = None,
+    ) -> None:
         self._pool, self._record, self._folder, self._seeds, self._keep = pool, record, folder, seeds, keep
+        self._elsewhere = elsewhere
         self._wanted: dict[str, _Wanted] = {}
         self._queue: list[tuple[int, int, str]] = []
         self._asked = 0
+        self._unsought: deque[str] = deque()
         self.carried = 0
-        """Images in checkpoints that this attempt went on from: done, but not by it."""
-        self._done = {row["key"]: _without_weights(row) for row in record.done_before()}
+        """Images of checkpoints that this attempt went on from and of trainings it took: done, but not by it."""
+        self._done = {row["key"]: result_of(row, {}, row["seconds"]) for row in record.done_before()}
+        self._given = set(self._done)
 
     @property
     def open(self) -> bool:
@@ -80,13 +97,36 @@ class Trainings:
                 then(Result(tensors.read(weights)[0], *_figures(result)))
                 return
             del self._done[job.key]
+            if job.key in self._given:  # it will be done after all, and by this attempt
+                self._given.remove(job.key)
+                self.carried -= result.images
         self._wanted[job.key] = _Wanted(job, about, keep, [then])
         self._record.requested(job, about)
         self._enqueue(job.key)
+        self._unsought.append(job.key)
 
     def _enqueue(self, key: str) -> None:
         heapq.heappush(self._queue, (self._seeds.index(self._wanted[key].job.seed), self._asked, key))
         self._asked += 1
+
+    def take_from_elsewhere(self) -> bool:
+        """Take one of the trainings asked for since from a run that has done it; whether there was one to take.
+
+        One at a time, since a big network's files take a while and the run has to show that it lives.
+        """
+        while self._elsewhere and self._unsought:
+            key = self._unsought.popleft()
+            wanted = self._wanted[key]
+            taken = self._elsewhere.find(key, weights=wanted.keep or self._keep == "all")
+            if taken:
+                self._queue = [entry for entry in self._queue if entry[2] != key]
+                heapq.heapify(self._queue)
+                self._record.taken(key, taken)
+                self._given.add(key)
+                self.carried += taken.result.images
+                self._settle(key, taken.result)
+                return True
+        return False
 
     def hand_out(self) -> None:
         """Give queued trainings to free workers: alike ones as stacks, interrupted ones alone, with what they left."""
@@ -135,19 +175,11 @@ class Trainings:
             metadata = {"figures": json.dumps(report.figures)}
             tensors.write(self._live(key), tensors.encode(report.tensors, metadata))
         elif isinstance(report, Result):
-            if wanted.keep:
-                tensors.write(self._weights(key), tensors.encode(report.state))
-            if self._keep == "all" or (self._keep == "rounds" and wanted.keep):
-                self._record.file(tensors.encode(report.state), "trained", key)
             self._record.done(key, report)
-            self._done[key] = Result({}, *_figures(report))
-            del self._wanted[key]
-            self._live(key).unlink(missing_ok=True)
-            for then in wanted.answers:
-                then(report)
+            self._settle(key, report)
         elif isinstance(report, NoRoom):
             self._enqueue(key)
-            self._record.fewer_together(self._pool.together)
+            self._record.fewer_together(self._pool.together, self._pool.stack)
             words = f"no room for {phrase(wanted.about)} beside the others"
             self._record.log("warning", f"{words}: from here on at most {self._pool.together} at once")
         elif isinstance(report, NotFinite):
@@ -156,6 +188,18 @@ class Trainings:
             print(report, flush=True)  # into the run's engine.log
             text = str(report).strip().splitlines()[-1] if isinstance(report, TrainingFailed) else repr(report)
             raise Failed(f"{phrase(wanted.about)}: {text} (the traceback is in the run's engine.log)")
+
+    def _settle(self, key: str, result: Result) -> None:
+        """A training is done: keep what is needed of its weights, and answer those who wait for it."""
+        wanted = self._wanted.pop(key)
+        if wanted.keep:
+            tensors.write(self._weights(key), tensors.encode(result.state))
+        if self._keep == "all" or (self._keep == "rounds" and wanted.keep):
+            self._record.file(tensors.encode(result.state), "trained", key)
+        self._done[key] = Result({}, *_figures(result))
+        self._live(key).unlink(missing_ok=True)
+        for then in wanted.answers:
+            then(result)
 
     def forget_weights(self, keys: list[str]) -> None:
         """The round of these trainings has ended: their weights go once its rows are written."""
@@ -188,10 +232,3 @@ def _figures(result: Result) -> tuple[Any, ...]:
         result.images_forward,
         result.seconds,
     )
-
-
-def _without_weights(row: Mapping[str, Any]) -> Result:
-    validation, test = (
-        Score(*(row[f"{split}_{name}"] for name in ("correct", "count", "loss"))) for split in ("validation", "test")
-    )
-    return Result({}, row["epoch_used"], validation, test, row["images"], row["images_forward"], row["seconds"])

@@ -366,6 +366,9 @@ class Experiment(Part):
     keep: Literal["tickets", "rounds", "all"] = Field(
         "tickets", description="Files kept: tickets; also members' trained weights; also arms' trained weights."
     )
+    afresh: bool = Field(
+        False, description="Train everything here, also what another run in the store has done to the bit."
+    )
     data: Data = Field(default_factory=Data, description="What to train on.")
     network: Network = Field(description="What to train.")
     recipe: Recipe = Field(description="How every training runs.")

@@ -494,3 +494,12 @@ STEPS.append(
     GROUP BY c.run, c.search, levels.level;
     """
 )
+
+STEPS.append(
+    """
+    ALTER TABLE trainings ADD COLUMN attempt INTEGER REFERENCES attempts ON DELETE SET NULL;
+    ALTER TABLE trainings ADD COLUMN taken_from TEXT;
+    CREATE INDEX trainings_by_key ON trainings (key);
+    CREATE INDEX trainings_by_attempt ON trainings (attempt);
+    """
+)

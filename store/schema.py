@@ -31,7 +31,8 @@ OVERVIEW = (
     "One file holds every run. Times are UTC in ISO 8601, durations seconds, accuracies and sparsities fractions of 1. "
     "Prunable sparsity counts the weights that a search may prune; total sparsity all weights of conv, linear and norm "
     "layers. Images are training images, forward and backward; images forward only are kept apart. A training that "
-    "several ask for is done once, and charged in full to each. Begin with the views, which carry the run's id."
+    "several ask for is done once, and charged in full to each, also where a run takes it from another that has done "
+    "it (trainings.taken_from). Begin with the views, which carry the run's id."
 )
 
 _IMAGES = "Training images, forward and backward"
@@ -74,7 +75,7 @@ SCHEMA: dict[str, Relation] = {
         plan_changed="1 where the plan differs from the attempt before, so that bits may differ",
         started="When it began",
         heartbeat="Its newest sign of life, written every second or two",
-        images_done="Training images of the run so far, earlier attempts included",
+        images_done="Training images of the run so far, earlier attempts and other runs' trainings included",
         seconds_left="Forecast of the time left, NULL while unknown",
         doing="What it does at this moment, in one line",
         ended="When it ended by itself; NULL while it runs or when it was killed",
@@ -118,7 +119,8 @@ SCHEMA: dict[str, Relation] = {
         ended="When it ended",
     ),
     "trainings": _table(
-        "One network trained once. Whoever needs the same training, in the same run, uses this row.",
+        "One network trained once. Whoever needs the same training, in the same run, uses this row; another run "
+        "takes a copy of it and of its epochs, and needs this one no more.",
         id="Number of the training",
         run="Run it belongs to",
         key="Hash of all that decides its result: network, data, start, mask, recipe, seed",
@@ -136,11 +138,15 @@ SCHEMA: dict[str, Relation] = {
         test_correct="Test images that it gets right in the end",
         test_count="Test images of its classes",
         test_loss="Mean loss on test in the end; NULL when not finite",
-        images=f"{_IMAGES}, really spent",
-        images_forward=f"{_FORWARD}, really spent",
-        seconds="Time it took",
-        started="When it began",
-        ended="When it was done",
+        images=f"{_IMAGES}, really spent, by this run or by that which it was taken from",
+        images_forward=f"{_FORWARD}, really spent, likewise",
+        seconds="Time it took; 0 where it was taken from another run",
+        started="When it began, or was taken",
+        ended="When it was done, or was taken",
+        attempt="Attempt that did or took it, whose plan and versions its figures hold for; NULL where these changed "
+        "in the middle",
+        taken_from="Run that did it, under the same key, plan and versions, and that may have been deleted since; NULL "
+        "where this run did it",
     ),
     "members": _table(
         "A training that takes part in a round: a segment of COLT, the one network of IMP.",
@@ -160,7 +166,7 @@ SCHEMA: dict[str, Relation] = {
         train_accuracy="Accuracy over the epoch's batches, while the weights moved",
         validation_loss="Mean loss on validation after it; NULL when not finite",
         validation_accuracy="Accuracy on validation after it",
-        seconds="Time it took",
+        seconds="Time it took; 0 where it was taken from another run",
     ),
     "layers": _table(
         "Weights of one tensor alive after a round's pruning, in the common mask or in one member's own.",

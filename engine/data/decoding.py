@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 import warnings
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import IO
 
 import numpy as np
 
+from engine.cores import cores
 from engine.data.prepared import DataError
 from engine.vision import VisionMissing
 
@@ -76,8 +76,7 @@ def fill(images: np.ndarray, decode: Callable[[int], np.ndarray], say: Callable[
         for place in range(first, min(first + CHUNK, count)):
             images[place] = decode(place)
 
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    pool = ThreadPoolExecutor(threads)
+    pool = ThreadPoolExecutor(cores())
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on metadata, palettes, sizes; what cannot be decoded is an error

@@ -13,6 +13,7 @@ from store.files import run_folder
 SPEC = {
     "title": "test",
     "seeds": [0, 1],
+    "afresh": True,  # runs of one store are compared, and none is to be a copy of another
     "network": {"name": "conv3", "width": 0.1},
     "recipe": {"epochs": 2, "batch": 64, "lr": 0.1},
     "searches": {

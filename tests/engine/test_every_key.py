@@ -36,6 +36,7 @@ from tests.realdata import class_folders
 BASE: dict[str, Any] = {
     "title": "base",
     "seeds": [0],
+    "afresh": True,  # both sides of a comparison train
     "network": {"name": "conv3", "width": 0.05},
     "recipe": {"epochs": 2, "batch": 100, "lr": 0.05},
     "searches": {
@@ -73,6 +74,7 @@ FLIPS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "expect": ({}, {"expect": "something"}),
     "seeds": ({}, {"seeds": [1]}),
     "keep": ({}, {"keep": "rounds"}),
+    "afresh": (TAKEN | {"afresh": False}, {"afresh": True}),
     "data.name": ({}, GLYPHS),
     "data.path": (FOLDER, {"data.path": "FOLDER/two"}),
     "data.size": (FOLDER, {"data.size": 9}),
@@ -176,6 +178,7 @@ ROWS = {
     " ORDER BY 1, 2, 3, 4",
     "checks": "SELECT name, search, question, figure, threshold, verdict FROM checks WHERE run = :run ORDER BY 1, 2",
     "published": published("run").replace("'run'", ":run"),
+    "taken": "SELECT count(taken_from) FROM trainings WHERE run = :run",
     "files": "SELECT role, count(*) FROM file_uses WHERE run = :run GROUP BY 1 ORDER BY 1",
 }
 

@@ -11,6 +11,7 @@ import time
 import pytest
 import torch
 
+from engine.cores import cores
 from engine.tensors import read
 from store.editing import request, set_state
 from store.files import object_path, run_folder
@@ -199,7 +200,7 @@ def test_a_network_that_trains_on_several_threads_comes_to_its_end(bench):
         "SELECT json_extract(plan, '$.workers'), json_extract(plan, '$.threads') FROM attempts WHERE run = :run", run
     )
     assert workers == 1
-    assert threads == len(os.sched_getaffinity(0))
+    assert threads == cores()
 
 
 def test_a_signal_to_the_whole_group_stops_the_run_and_loses_nothing(bench):

@@ -53,6 +53,18 @@ def test_a_watched_run_prints_its_id_alone_and_tells_the_rest_beside_it(finished
     assert "\r" not in finished_run.stderr
 
 
+def test_a_run_takes_what_another_has_trained_unless_it_is_to_train_afresh(tombola: Tombola):
+    first = tombola("run", "digits-demo", *STEPS).stdout.strip()
+    second, afresh = (
+        tombola("run", *arguments).stdout.strip()
+        for arguments in (("digits-demo", *STEPS), ("--like", first, "--device", "cpu", "--afresh"))
+    )
+    assert re.search(rf"\d+ trainings were taken from {first}, done there", tombola("log", second).stdout)
+    assert "taken from" not in tombola("log", afresh).stdout
+    with tombola.reader() as reader:
+        assert reader.run(afresh)["spec"]["afresh"]
+
+
 def test_a_detached_run_prints_its_id_alone_and_can_be_waited_for_and_run_again(tombola: Tombola):
     run = tombola("run", "digits-demo", *STEPS, "--detach").stdout
     assert re.fullmatch(r"digits-demo-[a-z]{4}\n", run)

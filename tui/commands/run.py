@@ -41,6 +41,7 @@ name_option = click.option("--name", help="What to call the run; its id begins w
 @wait_option
 @click.option("--detach", is_flag=True, help="Do not watch: print the run's id alone and return.")
 @name_option
+@click.option("--afresh", is_flag=True, help="Train everything, also what another run has done to the bit.")
 @click.option("--like", metavar="RUN", help="Run the experiment of another run again, instead of a preset.")
 @click.option(
     "--ticket",
@@ -56,6 +57,7 @@ def command(
     wait: bool,
     detach: bool,
     name: str | None,
+    afresh: bool,
     like: str | None,
     ticket: str | None,
 ) -> int:
@@ -72,6 +74,8 @@ def command(
     def ordered(sets: tuple[str, ...]) -> tuple[Experiment, str]:
         return _again(like, sets, seeds) if like else load_preset(preset or "", sets, seeds)
 
+    if afresh:
+        sets = (*sets, "afresh=true")
     if ticket:
         sets = (*sets, *_taken(ticket, ordered(())[0]))
     experiment, label = ordered(sets)

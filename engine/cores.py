@@ -1,0 +1,34 @@
+"""How many processor cores this process may keep busy."""
+
+from __future__ import annotations
+
+import math
+import os
+from contextlib import suppress
+from pathlib import Path
+
+
+def cores(membership: Path = Path("/proc/self/cgroup"), groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Cores that the process is bound to, or as many as the quota of its control groups pays for, if that is fewer.
+
+    A container's limit is such a quota (cgroup v2: microseconds of all cores a period): more threads than that are
+    stopped in turn while the others wait for them. A part of a core counts as one, since it computes, too.
+    """
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError):  # not Linux, or closed to us
+        for line in membership.read_text().splitlines():
+            if line.startswith("0::/"):
+                own = groups / line.removeprefix("0::/")
+                for group in (own, *own.parents):
+                    if group.is_relative_to(groups):
+                        bound = min(bound, _quota(group / "cpu.max"))
+    return bound
+
+
+def _quota(limit: Path) -> int:
+    """Cores that a file such as "150000 100000" or "max 100000" allows; no limit where there is none."""
+    try:
+        quota, period = limit.read_text().split()
+        return max(1, math.ceil(int(quota) / int(period)))
+    except (OSError, ValueError):
+        return 2**31
