@@ -8,7 +8,8 @@ It reads an experiment from the store and writes everything that happens back in
 - `turning` a search as it turns; `trainings` what is to be done and what is done; `workers` processes that do it;
   `training` one training
 - `masks`, `optimizers`, `schedules`, `draws` the parts of a training; `networks/`, `data/` what is trained on what
-- `recording` rows; `tensors` files; `given` tickets of another run; `forecast` and `devices` cost and layout
+- `recording` rows; `tensors` files; `given` tickets of another run; `forecast` and `devices` cost and layout; `cards`
+  the graphics cards, who uses them, and which are reserved
 - `vision` the one door to torchvision
 
 A new method is one file in `searches/` (a generator of trainings, see its docstring), its settings as one class in

@@ -1,10 +1,10 @@
 """The engine's command line: `plan` (what a spec will cost and whether it can run), `run` (train it), `prepare` (have a
-data set on this machine) and `data` (which there are).
+data set on this machine), `data` (which there are) and `cards` (what one operation on each card says).
 
 Spoken by programs, not people: `plan -` reads an experiment as JSON and prints the forecast as JSON, `prepare -` reads
 a preset's [data] and ends with what is known of it as JSON. Exit codes: 0 done, 1 failed, 2 refused with one line on
-stderr, 3 paused or stopped on request, 130 interrupted. What `prepare` tells while it works begins with a mark that a
-refusal has not.
+stderr, 3 paused or stopped on request, 4 no card is free now, 130 interrupted. What `prepare` and a waiting `plan` tell
+while they work begins with a mark that a refusal has not.
 """
 
 from __future__ import annotations
@@ -13,28 +13,34 @@ import argparse
 import json
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from engine import cards
 from engine.data import SOURCES, DataError, facts, prepare, there
-from engine.devices import DeviceError
+from engine.devices import Busy, DeviceError
 from engine.forecast import Unreachable
 from engine.plan import plan
 from engine.recording import Owned
 from engine.run import run
 from engine.trainings import Failed
+from engine.tuning import Untried
 from engine.vision import VisionMissing
 from presets.schema import Data, Experiment
+from store.connection import connect
+from store.editing import never_began
 from store.errors import StoreError
 
 TOLD = "> "
 """What a line of narration begins with, and that of a refusal does not."""
 
 REFUSED = (
-    *(DeviceError, Unreachable, Failed, Owned, StoreError, DataError, VisionMissing, ValidationError),
+    *(DeviceError, Untried, Unreachable, Failed, Owned, StoreError, DataError, VisionMissing, ValidationError),
     *(ValueError, OSError),
 )
 """What is wrong with what was asked, or with this machine: one line and exit code 2."""
@@ -46,22 +52,30 @@ def main() -> int:
     planning = verbs.add_parser("plan", help="forecast cost and check that an experiment can run")
     planning.add_argument("spec", help="file with an experiment as JSON, or - for standard input")
     planning.add_argument("--json", action="store_true", required=True, help="print the forecast as JSON")
-    planning.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    planning.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or a card's UUID")
     planning.add_argument("--db", type=Path, help="the store that tickets of other runs are in")
+    planning.add_argument("--hold", action="store_true", help="keep a chosen card for the run that is to start")
+    planning.add_argument("--wait", action="store_true", help="wait for a card where none is free")
     running = verbs.add_parser("run", help="train a run that is in the store, from its start or where it ended")
     running.add_argument("run", help="id of the run")
     running.add_argument("--db", type=Path, required=True, help="the store")
     running.add_argument("--files", type=Path, required=True, help="folder of the files beside the store")
+    running.add_argument("--claim", default="", help="what its forecast gave, to the card that it kept")
     preparing = verbs.add_parser("prepare", help="download, draw or decode a data set, unless it is there")
     preparing.add_argument("spec", help="file with a preset's [data] as JSON, or - for standard input")
     preparing.add_argument("--download", action="store_true", help="allow a download")
     listing = verbs.add_parser("data", help="what is known of each data set")
     listing.add_argument("spec", nargs="?", help="only that of a preset's [data] as JSON, - for standard input")
     listing.add_argument("--json", action="store_true", required=True, help="print it as JSON")
+    carding = verbs.add_parser("cards", help="every card, who computes on it, and whether one operation there works")
+    carding.add_argument("--json", action="store_true", required=True, help="print it as JSON")
     given = parser.parse_args()
     try:
         if given.verb == "run":
-            return run(given.run, given.db, given.files)
+            return run(given.run, given.db, given.files, given.claim)
+        if given.verb == "cards":
+            print(json.dumps(_cards()))
+            return 0
         if given.verb == "data" and given.spec is None:
             print(json.dumps([_known(Data(name=name)) for name in SOURCES if name != "folder"]))
             return 0
@@ -71,17 +85,52 @@ def main() -> int:
             return 0
         if given.verb == "prepare":
             return _prepare(Data.model_validate_json(text), given.download)
-        print(json.dumps(plan(Experiment.model_validate_json(text), given.device, given.db)))
+        _interruptible()
+        wait = _say if given.wait else None
+        print(json.dumps(plan(Experiment.model_validate_json(text), given.device, given.db, given.hold, wait)))
+    except KeyboardInterrupt:
+        return 130
     except REFUSED as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
-        return 2
+        words = " ".join(str(error).split())
+        print(words, file=sys.stderr)
+        if given.verb == "run":
+            _never_began(given.db, given.run, words)
+        return 4 if isinstance(error, Busy) else 2
     return 0
+
+
+def _never_began(db: Path, run: str, words: str) -> None:
+    """Leave the refusal with the run: whoever asked for it may have gone."""
+    with suppress(StoreError, OSError):
+        if db.exists():
+            conn = connect(db)
+            never_began(conn, run, words)
+            conn.close()
+
+
+def _interruptible() -> None:
+    """An interrupt raises KeyboardInterrupt, also in a shell's background job, which starts with it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def _say(words: str) -> None:
+    print(f"{TOLD}{words}", file=sys.stderr, flush=True)
+
+
+def _cards() -> dict[str, Any]:
+    """What is known of the cards, each with what is wrong with it."""
+    seen = cards.look()
+    with ThreadPoolExecutor() as pool:
+        faults = list(pool.map(cards.fault_of, seen.cards)) if not seen.fault else ["" for _ in seen.cards]
+    return asdict(seen) | {
+        "cards": [asdict(card) | {"fault": fault} for card, fault in zip(seen.cards, faults, strict=True)]
+    }
 
 
 def _prepare(data: Data, download: bool) -> int:
     """Have a data set on this machine; an interrupt leaves nothing of it behind."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _interruptible()
     people = sys.stderr  # what it is now: a download hides it from torchvision
 
     def say(words: str) -> None:

@@ -56,8 +56,10 @@ class Optimizer:
         self._update = update[name, fused]
 
     @torch.no_grad()
-    def step(self, gradients: Sequence[Tensor], lr: float) -> None:
+    def step(self, gradients: Sequence[Tensor], lr: float | Tensor) -> None:
         """One update; `gradients` in the order of the parameters, float32 like them. They may be overwritten.
+
+        A tensor as `lr` (float32, of one element, on the device) is read by the fused kernels only.
 
         The fused kernels walk memory without looking at strides, so a gradient laid out otherwise is copied first.
         """
@@ -66,6 +68,11 @@ class Optimizer:
             for g, p in zip(gradients, self.parameters, strict=True)
         ]
         self._update(self.parameters, laid_out, lr, self.buffers, self.weight_decay, self.momentum, self.nesterov)
+
+    def reset(self) -> None:
+        """As before the first step."""
+        for tensor in self.state().values():
+            tensor.zero_()
 
     def state(self) -> dict[str, Tensor]:
         """Everything a later `load` needs to go on in the same bits."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from engine import cards
 from engine.data import Dataset, expected, facts
-from engine.devices import Plan, choose, resolve
+from engine.devices import Plan, choose, most_at_once, resolve
 from engine.forecast import SearchForecast, cost, search_forecast
 from engine.given import NotGiven, tickets_of
 from engine.networks import build, initialise, weights
@@ -22,6 +24,7 @@ from engine.searches.colt import segments
 from engine.searches.transfer import fitted
 from engine.searches.transfer import path as given_path
 from engine.training import NotFinite, Stopped, Trainer, Training
+from engine.tuning import way
 from presets.schema import Colt, Experiment, Pruning, Transfer, steps_of
 
 CALIBRATION_SECONDS = 0.15  # long enough for a steady figure, short enough not to be noticed before a start
@@ -60,34 +63,50 @@ def contexts(experiment: Experiment, data: Dataset, db: Path | None) -> dict[tup
     return found
 
 
-def plan(experiment: Experiment, device: str, db: Path | None = None) -> dict[str, Any]:
+def plan(
+    experiment: Experiment,
+    device: str,
+    db: Path | None = None,
+    hold: bool = False,
+    wait: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
     """The forecast as plain values: layout, cost, seconds, memory and disk.
 
-    Data that is not on this machine yet is stood in for by black images of its shape.
+    Data that is not on this machine yet is stood in for by black images of its shape. With `hold`, and the data there,
+    a card that was chosen stays reserved until the run starts that hands on the forecast's "claim". `wait` as in
+    `devices.resolve`.
 
     Raises:
         DeviceError, Unreachable, DataError, ValueError: the experiment cannot run here; the text is one line.
     """
-    where = resolve(device)
     data = expected(experiment.data)
-    found = contexts(experiment, data, db)
-    layout = choose(experiment, data, where)
+    asked = contexts(experiment, data, db)
+    where = resolve(device, hold=hold, wait=wait)  # last: what is wrong with the experiment is not waited for
     counted = weights(build(experiment.network, data.shape, data.classes))
     total = sum(w.count for w in counted)
-    searches = {name: _forecast(found[name, experiment.seeds[0]], total) for name in experiment.searches}
+    searches = {name: _forecast(asked[name, experiment.seeds[0]], total) for name in experiment.searches}
     paths = {
         key: given_path(context) if isinstance(context.settings, Transfer) else searches[key[0]].path
-        for key, context in found.items()
+        for key, context in asked.items()
     }
     images = cost(experiment, len(data.train), paths)
+    if where.device == "cpu":
+        layout = choose(experiment, data, where.device, images.total)
+        seconds, memory = calibrate(experiment, data, layout)
+        seconds, memory = seconds / layout.workers, int(PROCESS_BYTES + layout.workers * memory)
+    else:
+        found = way(experiment, data, where.device, most_at_once(experiment), images.total)
+        layout, seconds, memory = Plan.on(where.device, found), found.seconds, found.memory
     tickets = sum(map(len, paths.values()))
     members = sum(len(path) * getattr(experiment.searches[name], "segments", 1) for (name, _), path in paths.items())
     states = {"tickets": 0, "rounds": members, "all": images.trainings}[experiment.keep]
     kept = 4 * total * (len(experiment.seeds) + states)
-    prunable = {layer for context in found.values() for layer in context.kinds}
-    seconds, memory = calibrate(experiment, data, layout)
+    prunable = {layer for context in asked.values() for layer in context.kinds}
     return {
         **layout.as_dict(),
+        "where": where.words,
+        "note": where.note,
+        "claim": cards.promise(where.device) if data.there else "",
         "data": {
             "there": data.there,
             "download": facts(experiment.data).download,
@@ -96,11 +115,11 @@ def plan(experiment: Experiment, device: str, db: Path | None = None) -> dict[st
             "classes": data.classes,
             "shape": list(data.shape),
         },
-        "memory_bytes": int(PROCESS_BYTES + layout.workers * memory + data.images.numel()),
+        "memory_bytes": memory + data.images.numel(),
         "disk_bytes": int(kept + tickets * total * MASK_RATIO),
         "images": {"search": images.search, "evaluation": images.evaluation, "total": images.total},
         "trainings": images.trainings,
-        "seconds": images.total * seconds / layout.workers,
+        "seconds": images.total * seconds,
         "prunable": sum(w.count for w in counted if w.name in prunable),
         "weights": total,
         "layers": [
@@ -129,13 +148,12 @@ def _forecast(context: Context, total: int) -> SearchForecast:
 
 
 def calibrate(experiment: Experiment, data: Dataset, layout: Plan) -> tuple[float, int]:
-    """Seconds that an image of training takes on this device, and bytes of memory that a training process needs there.
+    """Seconds that an image of training takes on this CPU, and bytes of memory that a training process needs.
 
-    Measured on some steps; the bytes are those of the device where that has memory of its own. A recipe that diverges
-    even here is timed as far as it came: the run then says where it does.
+    Measured on some steps. A recipe that diverges even here is timed as far as it came: the run will say where.
     """
     torch.set_num_threads(layout.threads)
-    before = _peak_bytes(layout.device)
+    before = _peak_bytes()
     trainer = Trainer(data, layout.device)
     start = initialise(experiment.network, data.shape, data.classes, experiment.seeds[0])
     job = Training(experiment.network, experiment.recipe, data.all(), experiment.seeds[0], start, {})
@@ -151,12 +169,10 @@ def calibrate(experiment: Experiment, data: Dataset, layout: Plan) -> tuple[floa
         marks.append(time.monotonic())  # a training so short that it has ended
     first = WARM_STEPS if len(marks) > WARM_STEPS + 1 else 0
     seconds = (marks[-1] - marks[first]) / (len(marks) - 1 - first)
-    return seconds / min(experiment.recipe.batch, len(data.train)), _peak_bytes(layout.device) - before
+    return seconds / min(experiment.recipe.batch, len(data.train)), _peak_bytes() - before
 
 
-def _peak_bytes(device: str) -> int:
-    """The most memory that this process has had on the device so far."""
-    if device != "cpu":
-        return torch.cuda.max_memory_reserved(device)
+def _peak_bytes() -> int:
+    """The most memory that this process has had so far."""
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return kilobytes * (1 if sys.platform == "darwin" else 1024)

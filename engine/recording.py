@@ -118,6 +118,12 @@ class Recorder:
             self.writer.update("runs", {"id": self.run}, {"state": "running", "message": "", "ended": None})
 
     @deferred
+    def fewer_together(self, together: int) -> None:
+        """The plan has changed under way: at most so many trainings at once from here on."""
+        sql = "UPDATE attempts SET plan = json_set(plan, '$.together', ?), plan_changed = 1 WHERE id = ?"
+        self.writer.execute(sql, (together, self.attempt))
+
+    @deferred
     def heartbeat(self, images: int, planned: int, seconds_left: float | None, doing: str) -> None:
         values = {"heartbeat": now(), "images_done": images, "seconds_left": seconds_left, "doing": doing}
         self.writer.update("attempts", {"id": self.attempt}, values)

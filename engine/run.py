@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from engine import devices, masks, searches, tensors
+from engine import cards, devices, masks, searches, tensors
 from engine.arms import arm_training
 from engine.checks import answers
 from engine.data import Dataset, load
@@ -40,14 +40,15 @@ from store.writing import Writer
 
 FLUSH_SECONDS = 0.25  # rows appear at most this late
 POLL_SECONDS = 1.0  # requests are taken and the heartbeat is written this often
+LEAVING_SECONDS = 8.0  # an engine that was paused just now needs some to leave its card
 FINISHED, FAILED, STOPPED = 0, 1, 3  # exit codes of the process
 
 
-def run(run_id: str, db: Path, files: Path) -> int:
-    """Attempt the run; gives the exit code."""
+def run(run_id: str, db: Path, files: Path, claim: str = "") -> int:
+    """Attempt the run; gives the exit code. `claim` is that of its forecast, to the card that this kept for it."""
     torch.set_num_threads(1)  # until the fork: OpenMP's threads would not survive it
     reader = connect_readonly(db)
-    row = reader.execute("SELECT spec, device FROM runs WHERE id = ?", (run_id,)).fetchone()
+    row = reader.execute("SELECT spec, device, images_planned FROM runs WHERE id = ?", (run_id,)).fetchone()
     last = reader.execute(
         "SELECT plan, versions FROM attempts WHERE run = ? ORDER BY id DESC LIMIT 1", (run_id,)
     ).fetchone()
@@ -55,17 +56,24 @@ def run(run_id: str, db: Path, files: Path) -> int:
     if row is None:
         raise Failed(f"no run {run_id!r} in {db}")
     experiment = Experiment.model_validate_json(row["spec"])
+    try:
+        earlier = json.loads(last["plan"])["device"] if last else ""
+        where = devices.resolve(row["device"], hold=True, claim=claim, prefer=earlier, patience=LEAVING_SECONDS)
+    except devices.Busy as busy:
+        raise Failed(f"no card is free: {busy.users}; tombola resume {run_id} when one is") from None
     data = load(experiment.data)
-    fresh = devices.choose(experiment, data, devices.resolve(row["device"]))
-    before = devices.Plan(**json.loads(last["plan"])) if last else fresh
-    plan = before if before.device == fresh.device else fresh
+    before = devices.Plan.of(json.loads(last["plan"])) if last else None
+    if before and before.device == where.device:
+        plan = before
+    else:
+        plan = devices.choose(experiment, data, where.device, row["images_planned"])
     held = {"data": data.identity, **json.loads(last["versions"])} if last else {}
     if held and held["data"] != data.identity:
         raise Failed(f"{experiment.data.name} has changed since this run began: put the images back, or start anew")
     changed = last is not None and (plan != before or held != versions(data))
-    pool = Pool(lambda: Trainer(data, plan.device), plan.workers, plan.threads)
+    pool = Pool(lambda: Trainer(data, cards.pin(plan.device), plan.compiled), plan.workers, plan.threads, plan.together)
     try:
-        return _Attempt(run_id, experiment, data, pool, Writer(db), files).go(plan, changed)
+        return _Attempt(run_id, experiment, data, pool, Writer(db), files).go(plan, changed, where)
     finally:
         pool.close()
 
@@ -82,7 +90,7 @@ class _Attempt:
         self.evaluated: set[tuple[str, int, str, int]] = set()
         self.asked: str | None = None
 
-    def go(self, plan: devices.Plan, changed: bool) -> int:
+    def go(self, plan: devices.Plan, changed: bool, where: devices.Where) -> int:
         """Everything, to the end of the run or of this attempt."""
         self.record.begin(plan.device, plan.as_dict(), versions(self.data), changed)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -90,7 +98,9 @@ class _Attempt:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         if changed:
             self.record.log("warning", "plan or versions changed: figures may differ in their last bits from here on")
-        self.record.log("info", f"training on {plan.device}: {plan.workers} workers of {plan.threads} threads")
+        if where.note:
+            self.record.log("warning", f"on {where.words}: {where.note}")
+        self.record.log("info", f"training on {where.words}: {plan.words}")
         folder = run_folder(self.files, self.run)
         self.trainings = Trainings(self.pool, self.record, folder, self.experiment.seeds, self.experiment.keep)
         self.images_at_start, self.began = self.trainings.images, time.monotonic()
@@ -129,7 +139,6 @@ class _Attempt:
     def _loop(self) -> bool:
         """Until all is done (True), or until every training under way has stopped on request (False)."""
         flushed = polled = 0.0
-        placed = False
         while self.trainings.open:
             now = time.monotonic()
             if now - polled >= POLL_SECONDS:
@@ -137,9 +146,8 @@ class _Attempt:
                 for action in self.record.requests():
                     self._ask(action)
                 self._tell()
-            if self.pool.places and not placed:
-                placed = True
-                self.record.log("info", self.pool.places[0])
+            while self.pool.notes:
+                self.record.log("info", self.pool.notes.pop(0))
             if now - flushed >= FLUSH_SECONDS:
                 flushed = now
                 self.record.flush()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-from torch import Tensor
-
 from presets.schema import Recipe, steps_of
 
 
@@ -15,12 +13,10 @@ def steps_per_epoch(images: int, batch: int) -> int:
     return full + (1 if tail > 1 or full == 0 else 0)
 
 
-def batches(order: Tensor, batch: int) -> list[Tensor]:
-    """`order` (int64 [images]) in `steps_per_epoch` parts of `batch`, the last one shorter, or longer by one."""
-    parts = list(order.split(batch))
-    if len(parts) > 1 and len(parts[-1]) == 1:
-        parts[-2:] = [order[-(batch + 1) :]]
-    return parts
+def batch_sizes(images: int, batch: int) -> list[int]:
+    """Images of each of the `steps_per_epoch` steps: `batch`, the last one fewer, or one more."""
+    steps = steps_per_epoch(images, batch)
+    return [batch] * (steps - 1) + [images - batch * (steps - 1)]
 
 
 def lr_at(recipe: Recipe, step: int, per_epoch: int) -> float:

@@ -1,37 +1,37 @@
 """One training: network, view of the data, start, mask and recipe in; weights and figures out.
 
 `Training` is the request, complete in itself, so that it can be sent to a worker, and named by its content, so that
-equal trainings are done once. `Trainer` does it, one step at a time on whole tensors, and stops between any two steps
-when asked, giving back what it needs to go on in the same bits.
+equal trainings are done once. A `Course` does it on a rig, one step at a time, and can be left between any two steps,
+giving what it needs to go on in the same bits. A `Trainer` keeps the rigs; several courses may take turns.
 """
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from engine.data import Dataset, View
-from engine.data.augmentation import Augmentation
 from engine.data.batches import Batches
 from engine.draws import permutation
 from engine.masks import Mask
-from engine.networks import State, build
-from engine.optimizers import Optimizer
-from engine.schedules import batches, lr_at, steps_per_epoch
+from engine.networks import State
+from engine.rig import AHEAD, Rig, load, snapshot
+from engine.schedules import batch_sizes, lr_at, steps_per_epoch
 from engine.tensors import digest
-from presets.schema import Augment, Network, Recipe
+from presets.schema import Network, Recipe
 
-EVALUATION_BATCH = 1000  # images a forward pass when only evaluating; a memory bound, the figures do not depend on it
+PATIENCE = 0.0002  # seconds between two looks at a device that is behind; a step takes longer
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,7 @@ class Result:
     images: int
     images_forward: int
     seconds: float
+    """From its begin to its end, others beside it or not."""
 
 
 @dataclass
@@ -143,25 +144,49 @@ class NotFinite(Exception):
 
 
 class Trainer:
-    """Trains on one data set and device; keeps its networks between trainings and copies weights into them."""
+    """Trains on one data set and device; keeps its rigs between trainings.
 
-    def __init__(self, data: Dataset, device: str = "cpu") -> None:
-        self.data = data
+    `compiled`: whether networks are compiled for the device first, which takes some ten seconds for each shape.
+    """
+
+    def __init__(self, data: Dataset, device: str = "cpu", compiled: bool = False) -> None:
+        self.data, self.compiled = data, compiled
         self.device = torch.device(device)
-        if self.device.type == "cuda":  # the plan says float32 and equal bits: no TF32, no choice of kernel by timing
-            torch.backends.cudnn.allow_tf32 = False
-            torch.backends.cudnn.deterministic = True
         self.batches = Batches(data, self.device)
-        self._networks: dict[str, nn.Module] = {}
+        self._rigs: list[tuple[tuple[Network, int], Rig]] = []
+        """Those that no course has, with what they are for."""
 
-    def network(self, network: Network, classes: int) -> nn.Module:
-        """A module of this architecture, laid out as is fastest, its weights those of its last use."""
-        name = f"{network.model_dump_json()} {classes}"
-        if name not in self._networks:
-            module = build(network, self.data.shape, classes).to(self.device)
-            fastest = memory_format(module, self.device)
-            self._networks[name] = module.to(memory_format=fastest)  # type: ignore[call-overload]
-        return self._networks[name]
+    def course(self, job: Training, resume: Checkpoint | None = None) -> Course:
+        """Begin the training, from the beginning or from where it was interrupted, and be ready for its first step.
+
+        Raises:
+            torch.OutOfMemoryError: the device has too little room beside what is on it.
+        """
+        kind = (job.network, len(job.view.classes))
+        try:
+            return self._begin(kind, job, resume)
+        except torch.OutOfMemoryError:
+            if not self._rigs:
+                raise
+        self._rigs.clear()  # the graphs of networks that nobody trains now hold memory too
+        self.give_room()
+        return self._begin(kind, job, resume)
+
+    def _begin(self, kind: tuple[Network, int], job: Training, resume: Checkpoint | None) -> Course:
+        index = next((i for i, (held, _) in enumerate(self._rigs) if held == kind), None)
+        rig = self._rigs.pop(index)[1] if index is not None else Rig(self.data, self.batches, *kind, self.compiled)
+        with rig.turn():
+            return Course(self.data, rig, job, resume)
+
+    def end(self, course: Course) -> None:
+        """The course is over: its rig is free for another."""
+        self._rigs.append(((course.job.network, len(course.job.view.classes)), course.rig))
+
+    def give_room(self) -> None:
+        """Return to the device what no rig holds any more."""
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def train(
         self,
@@ -178,148 +203,148 @@ class Trainer:
             Stopped: `should_stop` said so between two steps.
             NotFinite: an epoch's training loss was not finite.
         """
-        course = _Course(self, job, resume)
-        while course.step < job.last_step:
-            for batch in course.batches_left():
-                if should_stop():
-                    raise Stopped(course.checkpoint())
-                course.update(batch)
-            on_epoch(course.end_epoch())
-        return course.result()
-
-    @torch.no_grad()
-    def evaluate(self, module: nn.Module, view: View, split: str) -> Score:
-        """Accuracy and loss in eval mode over the split's images of the view's classes."""
-        module.eval()
-        targets = self.data.targets(view)
-        correct, loss = 0, 0.0
-        samples = self.data.held_out(view, split)
-        for batch in samples.split(EVALUATION_BATCH):
-            wanted = targets[batch].to(self.device)
-            logits = module(self.batches.inputs(batch))
-            correct += int((logits.argmax(1) == wanted).sum())
-            loss += float(F.cross_entropy(logits, wanted, reduction="sum"))
-        return Score(correct, len(samples), loss / len(samples))
+        course = self.course(job, resume)
+        while True:
+            if course.settled and should_stop():
+                self.end(course)
+                raise Stopped(course.checkpoint())
+            report = course.advance()
+            if isinstance(report, Result):
+                self.end(course)
+                return report
+            if report is not None:
+                on_epoch(report)
+            elif course.waiting:
+                time.sleep(PATIENCE)
 
 
-def memory_format(module: nn.Module, device: torch.device) -> torch.memory_format:
-    """Channels last, unless the CPU library computes wrong gradients so.
+class Course:
+    """A training under way on a rig: what changes from step to step, and how."""
 
-    oneDNN's gradient of a 1×1 convolution with a stride writes beyond its workspace where there are fewer input
-    channels than fill a vector register (uxlfoundation/oneDNN#6035, torch 2.13 included): wrong weights, or a crash.
-    """
-    fills = 16  # float32 in a register of 512 bits
-    if device.type == "cpu" and any(
-        isinstance(layer, nn.Conv2d)
-        and layer.kernel_size == (1, 1)
-        and layer.stride != (1, 1)
-        and layer.in_channels // layer.groups < fills
-        for layer in module.modules()
-    ):
-        return torch.contiguous_format
-    return torch.channels_last
-
-
-class _Course:
-    """A training under way: what changes from step to step, and how."""
-
-    def __init__(self, trainer: Trainer, job: Training, resume: Checkpoint | None) -> None:
-        self.trainer, self.job = trainer, job
-        self.per_epoch = steps_per_epoch(len(job.view.samples), job.recipe.batch)
-        self.targets = trainer.data.targets(job.view).to(trainer.device)
-        self.module = trainer.network(job.network, len(job.view.classes))
-        named = dict(self.module.named_parameters())
-        self.parameters: list[Tensor] = list(named.values())
-        self.masked: list[Tensor] = [named[name] for name in job.pruned]
-        self.masks = [torch.empty_like(named[name]).copy_(keep) for name, keep in job.pruned.items()]
-        self.optimizer = Optimizer(job.recipe, self.parameters)
+    def __init__(self, data: Dataset, rig: Rig, job: Training, resume: Checkpoint | None) -> None:
+        self.rig, self.job = rig, job
+        self.sizes = batch_sizes(len(job.view.samples), job.recipe.batch)
+        self.held_out = {split: data.held_out(job.view, split) for split in ("validation", "test")}
+        if rig.static:
+            self.held_out = {split: samples.to(rig.device) for split, samples in self.held_out.items()}
         # W_k is the weights at step k, whatever their accuracy: there nothing is chosen.
         self.chooses = job.recipe.weights == "best" and job.end_step is None
         self.step, self.seen, self.images, self.forward = job.start_step, 0, 0, 0
         self.lr = 0.0
-        self.augmentation: Augmentation | None = None
-        self.loss_sum = torch.zeros((), dtype=torch.float64, device=trainer.device)
-        self.correct = torch.zeros((), dtype=torch.int64, device=trainer.device)
         self.used: tuple[int, Score] | None = None
         self.best_state: State = {}
+        rig.set_up(job.recipe, tuple(job.pruned), set(self.sizes))
         self.began, self.seconds_before = time.monotonic(), 0.0
+        rig.begin(job.start, job.pruned, data.targets(job.view))
         if resume:
             self._restore(resume)
-        else:
-            load(self.module, job.start)
-            hold(self.masked, self.masks)
         self.epoch_began = self.began
-        self.module.train()
+        self.settled = True
+        """Whether it is between two steps, so that a checkpoint can be made."""
+        self.waiting = False
+        """Whether nothing was asked of the device in the last turn: the host is ahead of it."""
+        self._queued: deque[torch.cuda.Event] = deque()
+        self._turns = self._go()
 
-    def batches_left(self) -> Iterator[Tensor]:
-        """Sample indices of the steps that are left in this epoch, at most to the training's last step."""
-        epoch, offset = divmod(self.step, self.per_epoch)
-        samples = self.job.view.samples
-        if (settings := self.job.recipe.augment) != Augment():
-            count = len(self.trainer.data.labels)
-            self.augmentation = Augmentation(settings, count, self.job.seed, epoch, self.trainer.device)
-        order = permutation(len(samples), self.job.seed, "order", self.job.view.digest, epoch)
-        parts = batches(samples[order], self.job.recipe.batch)
-        return iter(parts[offset : offset + self.job.last_step - self.step])
+    def advance(self) -> Epoch | Result | None:
+        """Take a turn: a step, or figures that are due.
 
-    def update(self, samples: Tensor) -> None:
-        """One step: forward, backward, update, mask."""
-        wanted = self.targets[samples.to(self.trainer.device)]
-        logits = self.module(self.trainer.batches.inputs(samples, self.augmentation))
-        loss = F.cross_entropy(logits, wanted)
-        gradients = torch.autograd.grad(loss, self.parameters)
-        self.lr = lr_at(self.job.recipe, self.step, self.per_epoch)
-        self.optimizer.step(gradients, self.lr)
-        hold(self.masked, self.masks)
-        with torch.no_grad():
-            self.loss_sum += loss * len(samples)
-            self.correct += (logits.argmax(1) == wanted).sum()
-        self.seen += len(samples)
-        self.images += len(samples)
-        self.step += 1
+        Raises:
+            NotFinite: an epoch's training loss was not finite.
+        """
+        with self.rig.turn():
+            return next(self._turns)
 
-    def end_epoch(self) -> Epoch:
-        """Validate, keep the weights if they are to be used, and begin the next epoch's counts."""
-        number = (self.step - 1) // self.per_epoch + 1
-        mean_loss = float(self.loss_sum) / self.seen
+    def _go(self) -> Iterator[Epoch | Result | None]:
+        while self.step < self.job.last_step:
+            yield from self._epoch()
+        self.settled = False
+        if self.best_state:
+            load(self.rig.module, self.best_state)
+        if self.used is None:  # no step was asked for: W_0 itself
+            self.used = 0, (yield from self._score("validation"))
+        test = yield from self._score("test")
+        yield Result(snapshot(self.rig.module), *self.used, test, self.images, self.forward, self._seconds())
+
+    def _epoch(self) -> Iterator[Epoch | None]:
+        """The steps that are left in this epoch, at most to the training's last one, and its figures."""
+        job, per_epoch = self.job, len(self.sizes)
+        epoch, first = divmod(self.step, per_epoch)
+        last = min(per_epoch, first + job.last_step - self.step)
+        order = permutation(len(job.view.samples), job.seed, "order", job.view.digest, epoch)
+        rates = [lr_at(job.recipe, epoch * per_epoch + step, per_epoch) for step in range(per_epoch)]
+        self.rig.begin_epoch(job.view.samples[order], job.seed, epoch, rates, sum(self.sizes[:first]), first)
+        for place in range(first, last):
+            size = self.sizes[place]
+            self.rig.step(size)
+            self.lr = rates[place]
+            self.seen += size
+            self.images += size
+            self.step += 1
+            self.settled = place + 1 < last
+            yield None
+            yield from self._room()
+        yield (yield from self._figures(epoch + 1))
+
+    def _room(self) -> Iterator[None]:
+        """Wait where the device is far behind."""
+        if self.rig.stream is None:
+            return
+        self._queued.append(self.rig.mark())
+        if len(self._queued) > AHEAD:
+            yield from self._passed(self._queued.popleft())
+
+    def _passed(self, event: torch.cuda.Event) -> Iterator[None]:
+        self.waiting = True
+        while not event.query():
+            yield None
+        self.waiting = False
+
+    def _figures(self, number: int) -> Generator[None, None, Epoch]:
+        """Validate, and keep the weights if they are to be used."""
+        validation = yield from self._score("validation")
+        loss_sum, correct = yield from self._fetched(torch.stack([self.rig.loss_sum, self.rig.correct.double()]))
+        mean_loss = loss_sum / self.seen
         if not math.isfinite(mean_loss):
             raise NotFinite(f"the training loss is not finite in epoch {number}: lower the learning rate")
-        validation = self.trainer.evaluate(self.module, self.job.view, "validation")
-        self.forward += validation.count
         if not self.chooses or self.used is None or validation.correct > self.used[1].correct:
             self.used = number, validation
             if self.chooses:
-                self.best_state = snapshot(self.module)
+                self.best_state = snapshot(self.rig.module)
         now = time.monotonic()
-        accuracy = int(self.correct) / self.seen
-        row = Epoch(number, self.step, self.lr, mean_loss, accuracy, validation, now - self.epoch_began)
+        row = Epoch(number, self.step, self.lr, mean_loss, correct / self.seen, validation, now - self.epoch_began)
         self.epoch_began = now
-        self.loss_sum.zero_()
-        self.correct.zero_()
+        self.rig.reset_counts()
         self.seen = 0
-        self.module.train()
+        self.settled = True
         return row
 
-    def result(self) -> Result:
-        """Final weights and figures."""
-        if self.best_state:
-            load(self.module, self.best_state)
-        if self.used is None:  # no step was asked for: W_0 itself
-            self.used = 0, self.trainer.evaluate(self.module, self.job.view, "validation")
-            self.forward += self.used[1].count
-        test = self.trainer.evaluate(self.module, self.job.view, "test")
-        self.forward += test.count
-        return Result(snapshot(self.module), *self.used, test, self.images, self.forward, self._seconds())
+    def _score(self, split: str) -> Generator[None, None, Score]:
+        samples = self.held_out[split]
+        correct, loss = yield from self._fetched(self.rig.evaluate(samples))
+        self.forward += len(samples)
+        return Score(int(correct), len(samples), loss / len(samples))
+
+    def _fetched(self, figures: Tensor) -> Generator[None, None, list[float]]:
+        """`figures` (float64) once the device has come to them."""
+        if self.rig.stream is None:
+            return figures.tolist()
+        here = torch.empty(figures.shape, dtype=figures.dtype, pin_memory=True)
+        here.copy_(figures, non_blocking=True)
+        yield from self._passed(self.rig.mark())
+        return here.tolist()
 
     def _seconds(self) -> float:
         return self.seconds_before + time.monotonic() - self.began
 
     def checkpoint(self) -> Checkpoint:
-        """All that a new process needs to go on in the same bits."""
-        tensors = {f"state.{name}": tensor for name, tensor in snapshot(self.module).items()}
-        tensors |= {f"optimizer.{name}": t.cpu().clone() for name, t in self.optimizer.state().items()}
-        tensors |= {f"best.{name}": tensor for name, tensor in self.best_state.items()}
-        tensors |= {"loss_sum": self.loss_sum.cpu(), "correct": self.correct.cpu()}
+        """All that a new process needs to go on in the same bits; only between two steps."""
+        rig = self.rig
+        with rig.turn():
+            tensors = {f"state.{name}": tensor for name, tensor in snapshot(rig.module).items()}
+            tensors |= {f"optimizer.{name}": t.cpu().clone() for name, t in rig.optimizer.state().items()}
+            tensors |= {f"best.{name}": tensor for name, tensor in self.best_state.items()}
+            tensors |= {"loss_sum": rig.loss_sum.cpu().clone(), "correct": rig.correct.cpu().clone()}
         figures: dict[str, Any] = {name: getattr(self, name) for name in ("step", "seen", "images", "forward")}
         figures["seconds"] = self._seconds()
         figures["used"] = [self.used[0], *vars(self.used[1]).values()] if self.used else None
@@ -329,11 +354,11 @@ class _Course:
         def part(prefix: str) -> State:
             return {k.removeprefix(prefix): v for k, v in saved.tensors.items() if k.startswith(prefix)}
 
-        load(self.module, part("state."))
-        self.optimizer.load(part("optimizer."))
+        load(self.rig.module, part("state."))
+        self.rig.optimizer.load(part("optimizer."))
         self.best_state = part("best.")
-        self.loss_sum.copy_(saved.tensors["loss_sum"])
-        self.correct.copy_(saved.tensors["correct"])
+        self.rig.loss_sum.copy_(saved.tensors["loss_sum"])
+        self.rig.correct.copy_(saved.tensors["correct"])
         self.step, self.seen, self.images, self.forward = (
             saved.figures[name] for name in ("step", "seen", "images", "forward")
         )
@@ -341,22 +366,3 @@ class _Course:
         if saved.figures["used"]:
             epoch, *score = saved.figures["used"]
             self.used = epoch, Score(*score)
-
-
-def snapshot(module: nn.Module) -> State:
-    """A copy of the module's parameters and running statistics, on the CPU."""
-    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in module.state_dict().items()}
-
-
-@torch.no_grad()
-def hold(weights: list[Tensor], masks: list[Tensor]) -> None:
-    """Multiply weights by their masks (1.0 or 0.0) in place: pruned weights are exactly 0 afterwards."""
-    if weights:
-        torch._foreach_mul_(weights, masks)
-
-
-@torch.no_grad()
-def load(module: nn.Module, state: State) -> None:
-    """Copy a state into the module's own, laid-out tensors: `load_state_dict` without its bookkeeping."""
-    for name, tensor in module.state_dict().items():
-        tensor.copy_(state[name])

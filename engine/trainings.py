@@ -17,7 +17,7 @@ from typing import Any
 from engine import tensors
 from engine.recording import Recorder
 from engine.training import Checkpoint, Epoch, NotFinite, Result, Score, Training
-from engine.workers import Pool, Report, TrainingFailed
+from engine.workers import NoRoom, Pool, Report, TrainingFailed
 
 
 class Failed(Exception):
@@ -82,7 +82,10 @@ class Trainings:
             del self._done[job.key]
         self._wanted[job.key] = _Wanted(job, about, keep, [then])
         self._record.requested(job, about)
-        heapq.heappush(self._queue, (self._seeds.index(job.seed), self._asked, job.key))
+        self._enqueue(job.key)
+
+    def _enqueue(self, key: str) -> None:
+        heapq.heappush(self._queue, (self._seeds.index(self._wanted[key].job.seed), self._asked, key))
         self._asked += 1
 
     def hand_out(self) -> None:
@@ -123,6 +126,11 @@ class Trainings:
             self._live(key).unlink(missing_ok=True)
             for then in wanted.answers:
                 then(report)
+        elif isinstance(report, NoRoom):
+            self._enqueue(key)
+            self._record.fewer_together(self._pool.together)
+            words = f"no room for {phrase(wanted.about)} beside the others"
+            self._record.log("warning", f"{words}: from here on at most {self._pool.together} at once")
         elif isinstance(report, NotFinite):
             raise Failed(f"{phrase(wanted.about)}: {report}")
         else:

@@ -1,8 +1,9 @@
 """Worker processes that train, and the pipes to them. The parent never trains: it stores, answers and keeps time.
 
 Workers are forked before the parent opens the store for writing or computes on more than one thread (OpenMP's threads
-do not survive a fork), so they share the data set and the imported libraries. Tiny networks train fastest on several
-workers of one thread each; others on one worker with all threads. Requests and reports cross pipes by value.
+do not survive a fork), so they share the data set and the imported libraries. On a CPU tiny networks train fastest on
+several workers of one thread each, others on one worker with all threads; on a card one worker has several trainings
+take turns, each on a stream of its own. Requests and reports cross pipes by value.
 """
 
 from __future__ import annotations
@@ -12,26 +13,25 @@ import multiprocessing as mp
 import os
 import pickle
 import signal
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import torch
 
-from engine.training import Checkpoint, Epoch, NotFinite, Result, Stopped, Trainer, Training
+from engine.training import PATIENCE, Checkpoint, Course, Epoch, NotFinite, Result, Trainer, Training
+
+
+class NoRoom(Exception):
+    """A training did not fit on the device beside those that were there; it has to be done again, from where it was."""
+
 
 Report = Epoch | Result | Checkpoint | Exception
-"""What a worker says of its training: an epoch has ended; or it is done, stopped or failed, and the worker is free."""
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A worker's first word: where it has the images."""
-
-    place: str
+"""What a worker says of a training: an epoch has ended; or it is done, stopped or failed, and there is room again."""
 
 
 class WorkerDied(Exception):
@@ -46,19 +46,21 @@ class TrainingFailed(Exception):
 class _Worker:
     process: Any
     pipe: Connection
-    key: str | None = None
+    keys: list[str] = field(default_factory=list)
 
 
 class Pool:
     """`count` forked workers with `threads` threads each, all training on `make_trainer()`'s data set.
 
-    Trainings are handed out in the order given; `reports` yields what workers say.
+    A worker has at most `together` trainings take turns. Trainings are handed out in the order given; `reports` yields
+    what workers say of them, and `notes` collects what they have to say of themselves.
     """
 
-    def __init__(self, make_trainer: Callable[[], Trainer], count: int, threads: int) -> None:
+    def __init__(self, make_trainer: Callable[[], Trainer], count: int, threads: int, together: int = 1) -> None:
         context = mp.get_context("fork")
-        self.places: list[str] = []
-        """Where the workers have the images, as far as they have said."""
+        self.together = together
+        self.notes: list[str] = []
+        self._noted: set[str] = set()
         self._stop = context.Value("b", 0, lock=False)
         self._workers: list[_Worker] = []
         for _ in range(count):
@@ -73,17 +75,18 @@ class Pool:
 
     @property
     def free(self) -> int:
-        return sum(worker.key is None for worker in self._workers)
+        """How many more trainings can be under way."""
+        return sum(max(0, self.together - len(worker.keys)) for worker in self._workers)
 
     @property
     def busy(self) -> list[str]:
         """Keys of the trainings under way."""
-        return [worker.key for worker in self._workers if worker.key is not None]
+        return [key for worker in self._workers for key in worker.keys]
 
     def submit(self, job: Training, resume: Checkpoint | None = None) -> None:
-        """Give the training to a free worker."""
-        worker = next(worker for worker in self._workers if worker.key is None)
-        worker.key = job.key
+        """Give the training to the worker that has the fewest."""
+        worker = min(self._workers, key=lambda worker: len(worker.keys))
+        worker.keys.append(job.key)
         with suppress(OSError):  # a worker that is gone is found at the next look for reports
             _send(worker.pipe, (job, resume))
 
@@ -97,20 +100,25 @@ class Pool:
         for pipe in wait(list(by_pipe), timeout):
             worker = by_pipe[pipe]  # type: ignore[index]
             try:
-                report = _receive(worker.pipe)
+                key, report = _receive(worker.pipe)
             except (EOFError, OSError):  # also in the middle of a message
                 worker.process.join(5)
                 code = worker.process.exitcode
                 why = f"by signal {-code}" if code is not None and code < 0 else f"with exit code {code}"
                 hint = "; signal 9 is often the system's answer to a lack of memory" if code == -signal.SIGKILL else ""
                 raise WorkerDied(f"a training process ended {why}{hint}") from None
-            if isinstance(report, Ready):
-                self.places.append(report.place)
+            if key is None:
+                if report not in self._noted:  # workers of one run say the same
+                    self._noted.add(report)
+                    self.notes.append(report)
                 continue
-            key = worker.key
-            assert key is not None
             if not isinstance(report, Epoch):
-                worker.key = None
+                worker.keys.remove(key)
+            if isinstance(report, NoRoom):
+                if not worker.keys:
+                    report = TrainingFailed("the device has not even room for this training alone: free some of it")
+                elif len(worker.keys) < self.together:  # else it was given before there were fewer
+                    self.together = (len(worker.keys) + 1) // 2
             yield key, report
 
     def stop(self) -> None:
@@ -134,37 +142,59 @@ def _serve(
     stop: Any,
     parent: int,
 ) -> None:
-    """A worker's life: receive a training, do it, report, until the parent is gone."""
+    """A worker's life: receive trainings, do them, report, until the parent is gone."""
     for other in others:  # else a parent's end stays open in us, and no worker sees the parent die
         other.close()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a whole group may be told; the parent decides
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(threads)
-    trainer = make_trainer()
-    with suppress(OSError):
-        _send(pipe, Ready(trainer.batches.place))
+    try:
+        _take_turns(pipe, make_trainer(), lambda: bool(stop.value) or os.getppid() != parent)
+    except (EOFError, OSError):  # the parent has gone
+        return
 
-    def should_stop() -> bool:
-        return bool(stop.value) or os.getppid() != parent
 
+def _take_turns(pipe: Connection, trainer: Trainer, should_stop: Callable[[], bool]) -> None:
+    """Have all trainings that were given take turns, a step each, and report on them."""
+    _send(pipe, (None, trainer.batches.place))
+    courses: dict[str, Course] = {}
     while True:
-        try:
+        while not courses or pipe.poll():
             job, resume = _receive(pipe)
-        except (EOFError, OSError):
-            return
-        report: Report
-        try:
-            report = trainer.train(job, lambda epoch: _send(pipe, epoch), should_stop, resume)
-        except Stopped as stopped:
-            report = stopped.checkpoint
-        except NotFinite as error:
-            report = error
-        except Exception:
-            report = TrainingFailed(traceback.format_exc())
-        try:
-            _send(pipe, report)
-        except OSError:
-            return
+            course = _tried(lambda: trainer.course(job, resume))  # noqa: B023  called at once
+            if isinstance(course, Course):
+                courses[job.key] = course
+                if course.rig.plain_because:
+                    _send(pipe, (None, course.rig.plain_because))
+            else:
+                _send(pipe, (job.key, course))
+            del course  # else an ended one would keep its rig
+        for key, course in list(courses.items()):
+            report = course.checkpoint() if course.settled and should_stop() else _tried(course.advance)
+            if report is None:
+                continue
+            if not isinstance(report, Epoch):
+                del courses[key]
+                if isinstance(report, NoRoom):
+                    del course
+                    trainer.give_room()
+                else:
+                    trainer.end(course)
+            _send(pipe, (key, report))
+        if courses and all(course.waiting for course in courses.values()):
+            time.sleep(PATIENCE)
+
+
+def _tried(act: Callable[[], Any]) -> Any:
+    """What `act` gives, or the report that it failed."""
+    try:
+        return act()
+    except NotFinite as error:
+        return error
+    except torch.OutOfMemoryError:
+        return NoRoom()
+    except Exception:
+        return TrainingFailed(traceback.format_exc())
 
 
 class _Pickler(pickle.Pickler):

@@ -159,6 +159,11 @@ class Recipe(Part):
     gamma: float = Field(0.1, gt=0.0, le=1.0, description="Factor at each milestone.")
     warmup: Length = Field("0 epochs", description="Linear rise of the learning rate from 0 at the start.")
     augment: Augment = Field(default_factory=Augment, description="Changes drawn for each training image.")
+    precision: Literal["float32", "tf32", "bfloat16"] = Field(
+        "float32",
+        description="Arithmetic of convolutions and matrix products: float32; TF32 where a card has it; or bfloat16"
+        " under autocast. Weights, updates and norms stay float32.",
+    )
     weights: Literal["last", "best"] = Field(
         "last", description="Weights a training ends with: of its last epoch, or of its best on validation."
     )

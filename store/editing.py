@@ -89,6 +89,18 @@ def set_state(conn: sqlite3.Connection, run: str, state: str, message: str = "")
     _set(conn, run, **values, **({"started": moment} if state == "running" else {}))
 
 
+def never_began(conn: sqlite3.Connection, run: str, message: str) -> None:
+    """Write down that an engine ended before it took up its run, so that nobody waits for it.
+
+    One that ended later has left a row of `attempts`, by which everyone sees that it is gone.
+    """
+    taken_up = "SELECT 1 FROM attempts WHERE run = runs.id AND started >= runs.started"
+    with transaction(conn):
+        waiting = f"SELECT 1 FROM runs WHERE id = ? AND state = 'running' AND NOT EXISTS ({taken_up})"
+        if conn.execute(waiting, (run,)).fetchone():
+            set_state(conn, run, "failed", message)
+
+
 def delete_run(conn: sqlite3.Connection, run: str, files_root: Path) -> None:
     """Remove a run that is not running, with its folder and every file that no other run uses.
 

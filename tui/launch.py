@@ -9,13 +9,14 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from store.connection import connect, transaction
-from store.editing import create_run, set_state
+from store.editing import create_run, never_began, set_state
 from store.errors import StoreError
 from store.files import run_folder
 from store.liveness import state_of
@@ -27,7 +28,10 @@ ENGINE = (sys.executable, "-P", "-m", "engine")
 """-P: a folder named engine or store in the working directory is not ours."""
 
 TOLD = "> "
-"""What a line begins with that an engine tells while it prepares a data set; its last words begin without."""
+"""What a line begins with that an engine tells while it works; its last words begin without."""
+
+BUSY = 4
+"""Exit code of an engine that found no free card."""
 
 CLEARING_SECONDS = 20.0  # an interrupted engine gets this long to remove what it had begun
 
@@ -37,31 +41,39 @@ _engines: dict[str, subprocess.Popen[bytes]] = {}
 
 
 class LaunchError(Exception):
-    """One line: why an experiment cannot be forecast or started. `refused`: what was asked cannot be, ever."""
+    """One line: why an experiment cannot be forecast or started.
 
-    def __init__(self, words: str, refused: bool = False) -> None:
+    `refused`: what was asked cannot be, ever. `busy`: others compute on every card now.
+    """
+
+    def __init__(self, words: str, refused: bool = False, busy: bool = False) -> None:
         super().__init__(words)
-        self.refused = refused
+        self.refused, self.busy = refused, busy
 
 
-def plan(experiment: Experiment, device: str = "auto", db: Path | None = None) -> dict[str, Any]:
-    """What the experiment will cost on a device ("auto", "cpu", "cuda", "cuda:1"): the engine's forecast.
+def plan(
+    experiment: Experiment,
+    device: str = "auto",
+    db: Path | None = None,
+    hold: bool = False,
+    wait: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """What the experiment will cost on a device (auto, cpu, cuda, cuda:1, a card's UUID): the engine's forecast.
 
-    `db` is the store that tickets of other runs are looked for in.
+    `db` is the store that tickets of other runs are looked for in. `hold`: the card stays reserved for the run that
+    `start` is given the forecast for, at once. With `wait`, which is told for what, a free card is waited for.
 
     Raises:
         LaunchError: it cannot run here, or the engine does not start.
     """
     command = [*ENGINE, "plan", "-", "--json", "--device", device, *(["--db", str(db)] if db else [])]
-    try:
-        done = subprocess.run(command, input=experiment.model_dump_json(), capture_output=True, text=True)
-    except OSError as error:
-        raise LaunchError(f"the engine does not start: {error.strerror}") from error
-    if done.returncode == 0:
-        return json.loads(done.stdout)
-    if done.returncode == 2:
-        raise LaunchError(_last_line(done.stderr), refused=True)
-    raise LaunchError(f"the engine's forecast failed: {_last_line(done.stderr)}")
+    command += [*(["--hold"] if hold else []), *(["--wait"] if wait else [])]
+    code, answer, words = _told(command, experiment.model_dump_json(), wait or (lambda told: None))
+    if code == 0:
+        return json.loads(answer)
+    if code in (2, BUSY):
+        raise LaunchError(words, refused=code == 2, busy=code == BUSY)
+    raise LaunchError(f"the engine's forecast failed: {words}")
 
 
 def prepare(data: Data, download: bool, output: Callable[[str], None]) -> dict[str, Any]:
@@ -73,6 +85,14 @@ def prepare(data: Data, download: bool, output: Callable[[str], None]) -> dict[s
         LaunchError: it cannot be had; says what to do.
     """
     command = [*ENGINE, "prepare", "-", *(["--download"] if download else [])]
+    code, answer, words = _told(command, data.model_dump_json(), output)
+    if code:
+        raise LaunchError(words if code == 2 else f"the engine ended early: {words}")
+    return json.loads(answer)
+
+
+def _told(command: list[str], given: str, output: Callable[[str], None]) -> tuple[int, str, str]:
+    """Exit code, answer and last words of an engine, whose narration goes to `output`. An interrupt ends it, too."""
     try:
         engine = subprocess.Popen(
             command,
@@ -88,16 +108,19 @@ def prepare(data: Data, download: bool, output: Callable[[str], None]) -> dict[s
     assert engine.stdin is not None
     assert engine.stdout is not None
     assert engine.stderr is not None
+    answers: list[str] = []
+    reading = threading.Thread(target=lambda out: answers.append(out.read()), args=(engine.stdout,), daemon=True)
+    reading.start()  # a long answer would fill its pipe while the narration is read
     words = "it left no words"
     try:
         with suppress(BrokenPipeError), engine.stdin:  # it ended early: its last words say why
-            engine.stdin.write(data.model_dump_json())
+            engine.stdin.write(given)
         for line in engine.stderr:
             if line.startswith(TOLD):
                 output(line.removeprefix(TOLD).strip())
             elif line.strip():
                 words = line.strip()
-        answer = engine.stdout.read()
+        reading.join()
         code = engine.wait()
     except BaseException:
         engine.send_signal(signal.SIGINT)
@@ -106,9 +129,16 @@ def prepare(data: Data, download: bool, output: Callable[[str], None]) -> dict[s
         finally:
             engine.kill()
         raise
-    if code:
-        raise LaunchError(words if code == 2 else f"the engine ended early: {words}")
-    return json.loads(answer)
+    return code, answers[0], words
+
+
+def cards() -> dict[str, Any]:
+    """The NVIDIA cards of this machine, who computes on each, and what is wrong with it: takes seconds.
+
+    Raises:
+        LaunchError: the engine does not start.
+    """
+    return _asked("cards", "--json")
 
 
 def data_sets() -> list[dict[str, Any]]:
@@ -143,7 +173,7 @@ def _asked(*arguments: str, given: str = "") -> Any:
 def start(
     db: Path, files: Path, experiment: Experiment, preset: str, name: str, device: str, plan: dict[str, Any]
 ) -> str:
-    """Write a new run into the store and start its engine; gives back the run's id.
+    """Write a new run into the store and start its engine, on the card that `plan` kept; gives back the run's id.
 
     Raises:
         StoreError, LaunchError: nothing has been started; a run that was written reads failed.
@@ -161,7 +191,7 @@ def start(
         )
     finally:
         conn.close()
-    _spawn(db, files, run)
+    _spawn(db, files, run, plan.get("claim", ""))
     return run
 
 
@@ -205,9 +235,10 @@ def engine_log(files: Path, run: str) -> Path:
     return run_folder(files, run) / "engine.log"
 
 
-def _spawn(db: Path, files: Path, run: str) -> None:
+def _spawn(db: Path, files: Path, run: str, claim: str = "") -> None:
     log = engine_log(files, run)
     command = [*ENGINE, "run", run, "--db", str(db), "--files", str(files)]
+    command += ["--claim", claim] if claim else []
     try:
         log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with log.open("ab") as output:
@@ -231,17 +262,10 @@ def _spawn(db: Path, files: Path, run: str) -> None:
 
 
 def bury(db: Path, files: Path, run: str) -> None:
-    """Write down that an engine of ours ended before it took up its run, so that nobody waits for it.
-
-    One that ended later has left a row of `attempts`, by which everyone sees that it is gone.
-    """
+    """Write down that an engine of ours ended before it took up its run, so that nobody waits for it."""
     conn = connect(db)
     try:
-        with transaction(conn):
-            taken_up = "SELECT 1 FROM attempts WHERE run = runs.id AND started >= runs.started"
-            waiting = f"SELECT 1 FROM runs WHERE id = ? AND state = 'running' AND NOT EXISTS ({taken_up})"
-            if conn.execute(waiting, (run,)).fetchone():
-                set_state(conn, run, "failed", f"the engine ended early: {_last_line_of(engine_log(files, run))}")
+        never_began(conn, run, f"the engine ended early: {_last_line_of(engine_log(files, run))}")
     finally:
         conn.close()
 

@@ -25,21 +25,31 @@ FAR = -(1 << 20)
 
 
 class Augmentation:
-    """What happens to each of `count` samples in one epoch.
+    """What happens to each of `count` samples, drawn anew for every epoch into the same tensors.
 
     The order is torchvision's usual one: a window of the image padded with black, mirrored, turned about its middle.
     """
 
-    def __init__(self, settings: Augment, count: int, seed: int, epoch: int, device: torch.device) -> None:
+    def __init__(self, settings: Augment, count: int, device: torch.device) -> None:
         self.settings = settings
-        draw = generator(seed, "augment", epoch)
-        pad = settings.crop
-        self.window = torch.randint(-pad, pad + 1, (count, 2), generator=draw).to(device)
+        self.window = torch.zeros(count, 2, dtype=torch.int64, device=device)
         """int64 [count, 2]: rows and columns by which the window lies off the middle."""
-        self.mirrored = (torch.rand(count, generator=draw) < 0.5).to(device)
-        angle = (2 * torch.rand(count, generator=draw, dtype=torch.float64) - 1) * math.radians(settings.rotate)
-        self.turn = (torch.stack([angle.cos(), angle.sin()], 1) * UNIT).round().long().to(device)
+        self.mirrored = torch.zeros(count, dtype=torch.bool, device=device)
+        self.turn = torch.zeros(count, 2, dtype=torch.int64, device=device)
         """int64 [count, 2]: cosine and sine of the angle, counterclockwise, in `UNIT`s."""
+
+    def draw(self, seed: int, epoch: int) -> Augmentation:
+        """What (seed, epoch) says, for every sample; what the settings do not ask for is left as it was."""
+        draw = generator(seed, "augment", epoch)
+        pad, count = self.settings.crop, len(self.mirrored)
+        self.window.copy_(torch.randint(-pad, pad + 1, (count, 2), generator=draw))
+        self.mirrored.copy_(torch.rand(count, generator=draw) < 0.5)
+        if self.settings.rotate:
+            angle = (2 * torch.rand(count, generator=draw, dtype=torch.float64) - 1) * math.radians(
+                self.settings.rotate
+            )
+            self.turn.copy_((torch.stack([angle.cos(), angle.sin()], 1) * UNIT).round().long())
+        return self
 
     def __call__(self, images_NCHW: Tensor, samples: Tensor) -> Tensor:
         """uint8 [B, C, H, W] of `samples` (int64 [B]), each as this epoch shows it."""

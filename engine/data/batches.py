@@ -28,9 +28,16 @@ class Batches:
         self._scale = (1 / (data.white * deviation)).float()[:, None, None].to(device)
         self._shift = (-mean / deviation).float()[:, None, None].to(device)
         self._images, self.place = _resident(data, device)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)  # trainings read them on streams of their own
+
+    @property
+    def resident(self) -> bool:
+        """Whether the images lie on the device that computes."""
+        return self._images.device.type == self.device.type
 
     def inputs(self, samples: Tensor, augmentation: Augmentation | None = None) -> Tensor:
-        """float32 [B, C, H, W] of `samples` (int64 [B], on the CPU), normalised, after `augmentation`."""
+        """float32 [B, C, H, W] of `samples` (int64 [B]), normalised, after `augmentation`."""
         images = self._images.index_select(0, samples.to(self._images.device)).view(-1, *self.shape)
         images = images.to(self.device)
         if augmentation is not None:
@@ -41,7 +48,7 @@ class Batches:
 def _resident(data: Dataset, device: torch.device) -> tuple[Tensor, str]:
     """uint8 [N, C·H·W] where it can be, and where that is."""
     if not data.there:
-        return data.images[:1].flatten(1).expand(len(data.images), -1), "nowhere: a stand-in"
+        return data.images[:1].flatten(1).to(device).expand(len(data.images), -1), "nowhere: a stand-in"
     flat = data.images.flatten(1)
     size = f"{flat.numel() / 1e6:,.0f} MB of images"
     if device.type == "cpu":

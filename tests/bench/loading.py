@@ -53,7 +53,7 @@ def loading(trials: int) -> Iterator[Figure]:
 
     def engine() -> float:
         began = time.perf_counter()
-        augmentation = Augmentation(ASKED, len(data.labels), 0, 0, device)
+        augmentation = Augmentation(ASKED, len(data.labels), device).draw(0, 0)
         for samples in data.train[order].split(BATCH):
             batches.inputs(samples, augmentation)
         return SEEN / (time.perf_counter() - began)

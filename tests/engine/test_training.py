@@ -10,13 +10,15 @@ from engine.data import load
 from engine.data.batches import Batches
 from engine.draws import permutation
 from engine.networks import Network, build, initialise, weights
-from engine.schedules import batches, lr_at, steps_per_epoch
-from engine.training import Epoch, Stopped, Trainer, Training
-from engine.training import load as load_state
+from engine.rig import Rig
+from engine.rig import load as load_state
+from engine.schedules import batch_sizes, lr_at, steps_per_epoch
+from engine.training import Epoch, Result, Stopped, Trainer, Training
 from presets.schema import Data, Recipe
 
 DATA = load(Data())
-INPUTS = Batches(DATA, torch.device("cpu")).inputs
+BATCHES = Batches(DATA, torch.device("cpu"))
+INPUTS = BATCHES.inputs
 NETWORK = Network(name="conv3", width=0.1)
 RECIPE = Recipe(lr=0.1, epochs=2, batch=64, weight_decay=5e-4, schedule="cosine", warmup="1 epoch")
 
@@ -51,7 +53,7 @@ def by_hand(wanted: Training) -> tuple[torch.nn.Module, int]:
     for step in range(recipe.epochs * per_epoch):
         epoch, place = divmod(step, per_epoch)
         order = permutation(len(samples), wanted.seed, "order", wanted.view.digest, epoch)
-        batch = batches(samples[order], recipe.batch)[place]
+        batch = samples[order].split(batch_sizes(len(samples), recipe.batch))[place]
         optimizer.param_groups[0]["lr"] = lr_at(recipe, step, per_epoch)
         optimizer.zero_grad()
         F.cross_entropy(module(INPUTS(batch)), targets[batch]).backward()
@@ -96,18 +98,15 @@ def test_a_conv_network_equals_research_code_to_rounding():
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_pruned_weights_are_exactly_zero_after_every_epoch(optimizer):
+def test_pruned_weights_are_exactly_zero_after_every_step(optimizer):
     wanted = job(recipe=RECIPE.model_copy(update={"optimizer": optimizer, "lr": 0.01}))
-    trainer = Trainer(DATA)
-    seen: list[Epoch] = []
-
-    def look(epoch: Epoch) -> None:
-        seen.append(epoch)
-        state = trainer.network(NETWORK, 10).state_dict()
+    course = Trainer(DATA).course(wanted)
+    epochs = 0
+    while not isinstance(result := course.advance(), Result):
+        epochs += isinstance(result, Epoch)
+        state = course.rig.module.state_dict()
         assert all((state[name][~keep] == 0).all() for name, keep in wanted.mask.items())
-
-    result = trainer.train(wanted, look)
-    assert len(seen) == 2
+    assert epochs == 2
     assert all((result.state[name][~keep] == 0).all() for name, keep in wanted.mask.items())
     assert all((result.state[name][keep] != 0).any() for name, keep in wanted.mask.items())
 
@@ -218,7 +217,7 @@ def test_a_training_never_imports_the_compiler():
 @pytest.mark.parametrize("width", [0.15, 0.25, 0.6, 1.0])
 def test_gradients_of_narrow_residual_networks_are_right_where_channels_last_would_corrupt_them(width):
     network = Network(name="resnet20", width=width)
-    module = Trainer(DATA).network(network, 10)
+    module = Rig(DATA, BATCHES, network, 10).module
     load_state(module, initialise(network, DATA.shape, 10, 0))
     exact = build(network, DATA.shape, 10).double()
     exact.load_state_dict(module.state_dict())

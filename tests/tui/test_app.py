@@ -503,6 +503,7 @@ def test_fields_take_letters_as_letters_and_say_what_is_wrong(tmp_path, monkeypa
 def test_starting_hands_the_form_to_the_launcher_once_the_data_is_there(tmp_path, monkeypatch, there):
     cost = {
         "device": "cpu",
+        "where": "cpu",
         "workers": 1,
         "images": {"search": 60, "evaluation": 40, "total": 100},
         "trainings": 3,

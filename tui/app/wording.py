@@ -75,7 +75,7 @@ def forecast(cost: dict[str, Any], data: str, width: int) -> list[tuple[str, str
     images = cost["images"]
     total = max(images["total"], 1)
     rows = [
-        ("time", f"about {duration(cost['seconds'])} on {cost['device']}, {plural(cost['workers'], 'worker')}"),
+        ("time", f"about {duration(cost['seconds'])} on {cost['where']}, {plural(cost['workers'], 'worker')}"),
         (
             "images",
             f"{count(images['total'])} trained on: {percent(images['search'] / total, 0)} to search,"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from tui.commands.options import reader, store_options
-from tui.commands.run import device_option, name_option, seed_option, set_option, start, watch
+from tui.commands.run import device_option, name_option, seed_option, set_option, start, wait_option, watch
 
 PRESET = "digits-demo"
 
@@ -14,9 +14,10 @@ PRESET = "digits-demo"
 @set_option
 @seed_option
 @device_option
+@wait_option
 @name_option
 @store_options
-def command(sets: tuple[str, ...], seeds: tuple[int, ...], device: str, name: str | None) -> int:
+def command(sets: tuple[str, ...], seeds: tuple[int, ...], device: str, wait: bool, name: str | None) -> int:
     """Run the demonstration, then print its report.
 
     COLT against IMP on handwritten digits, with controls, over three seeds. The report is what `tombola show` prints:
@@ -26,7 +27,7 @@ def command(sets: tuple[str, ...], seeds: tuple[int, ...], device: str, name: st
     from tui.commands.show import print_report
 
     experiment, label = load_preset(PRESET, sets, seeds)
-    run = start(experiment, label, name, device)
+    run = start(experiment, label, name, device, wait)
     code = watch(run)
     if code == 0:
         print_report(reader(), run)

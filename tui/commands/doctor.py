@@ -21,7 +21,6 @@ from tui.commands.output import print_json
 from tui.plain import plain
 
 LEAST_ROOM = 1e9  # bytes; below this a long run may fill the disk
-NVML_SECONDS = 5.0  # a broken driver may never answer
 NEEDED = ("numpy", "pydantic", "safetensors", "click", "textual", "plotext", "sqlite-utils", "platformdirs", "psutil")
 
 
@@ -114,24 +113,20 @@ def _machine() -> Iterator[Finding]:
 
 
 def _devices() -> Iterator[Finding]:
-    """Cards as the driver knows them, whether an engine starts, and which device it takes: only torch can tell."""
+    """Every card with what one operation on it says, whether an engine starts, and which device it takes."""
     from presets.loading import load
     from tui import launch
     from tui.app.wording import duration, plural
 
-    cards = _cards()
-    yield from cards or [Finding("gpu", "well", "none that the NVIDIA driver knows of")]
     try:
+        yield from _cards(launch.cards())
         plan: dict[str, Any] = launch.plan(load("digits-demo"))
     except launch.LaunchError as error:
-        yield Finding("engine", "wrong", str(error))
+        yield Finding("engine", "unwell" if error.busy else "wrong", str(error))
         return
     workers = plural(plan["workers"], "worker")
-    words = f"starts; would train on {plan['device']} with {workers}, the demo in about {duration(plan['seconds'])}"
-    unused = plan["device"] == "cpu" and any(card.state == "well" for card in cards)
-    if unused:
-        words += "; torch sees no GPU: this build of it is for CPU, or for a newer driver (README, On a GPU machine)"
-    yield Finding("engine", "unwell" if unused else "well", words)
+    words = f"starts; would train on {plan['where']} with {workers}, the demo in about {duration(plan['seconds'])}"
+    yield Finding("engine", "well", words)
 
 
 def _data() -> Iterator[Finding]:
@@ -151,40 +146,26 @@ def _data() -> Iterator[Finding]:
             yield Finding("data", "unwell", one["fault"])
 
 
-def _cards() -> list[Finding]:
-    """NVIDIA cards, asked for in a thread that may be left behind."""
-    import threading
-
-    answer: list[list[Finding]] = []
-    thread = threading.Thread(target=lambda: answer.append(_asked_nvml()), daemon=True)
-    thread.start()
-    thread.join(NVML_SECONDS)
-    silent = Finding("gpu", "unwell", f"the NVIDIA driver did not answer within {NVML_SECONDS:.0f} s")
-    return answer[0] if answer else [silent]
-
-
-def _asked_nvml() -> list[Finding]:
-    import pynvml
-
+def _cards(seen: dict[str, Any]) -> Iterator[Finding]:
+    """Of what the engine knows of the cards."""
     from tui.app.wording import size
 
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:  # no driver
-        return []
-    driver = pynvml.nvmlSystemGetDriverVersion()
-    found = []
-    for index in range(pynvml.nvmlDeviceGetCount()):
-        card = pynvml.nvmlDeviceGetHandleByIndex(index)
-        name, uuid = pynvml.nvmlDeviceGetName(card), pynvml.nvmlDeviceGetUUID(card)
-        words = f"{name}, {uuid}, driver {driver}"
-        try:
-            memory = pynvml.nvmlDeviceGetMemoryInfo(card)
-            words += f", {size(memory.free)} of {size(memory.total)} free"
-        except pynvml.NVMLError:  # a card in slices keeps that to itself
-            pass
-        found.append(Finding("gpu", "well", words))
-    return found
+    for card in seen["cards"]:
+        words = f"{card['name']}, {card['uuid']}" + (f", driver {seen['driver']}" if seen["driver"] else "")
+        if card["total"]:
+            words += f", {size(card['free'])} of " if card["free"] is not None else ", "
+            words += f"{size(card['total'])}" + (" free" if card["free"] is not None else "")
+        words += "".join(f", used by {user}" for user in card["users"])
+        if card["fault"]:  # where others use it, their memory may be what it lacks
+            yield Finding("gpu", "unwell" if card["users"] else "wrong", f"{words}; FAILED: {card['fault']}")
+        else:
+            yield Finding("gpu", "well", words if seen["fault"] else f"{words}; computes")
+    if not seen["cards"]:
+        yield Finding(
+            "gpu", "unwell" if seen["note"] else "well", seen["note"] or "none that the NVIDIA driver knows of"
+        )
+    elif seen["fault"] or seen["note"]:
+        yield Finding("gpu", "unwell", seen["fault"] or seen["note"])
 
 
 def _store() -> Iterator[Finding]:

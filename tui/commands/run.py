@@ -24,8 +24,12 @@ seed_option = click.option(
     "--seed", "seeds", type=click.IntRange(0, 2**31 - 1), multiple=True, help="Run this seed only; repeatable."
 )
 device_option = click.option(
-    "--device", default="auto", show_default=True, help="Where to train: auto, cpu, cuda or cuda:N."
+    "--device",
+    default="auto",
+    show_default=True,
+    help="Where to train: auto, cpu, cuda, cuda:N, or the first letters of a card's UUID.",
 )
+wait_option = click.option("--wait", is_flag=True, help="Wait for a card that nobody else uses, where none is free.")
 name_option = click.option("--name", help="What to call the run; its id begins with it.")
 
 
@@ -34,6 +38,7 @@ name_option = click.option("--name", help="What to call the run; its id begins w
 @set_option
 @seed_option
 @device_option
+@wait_option
 @click.option("--detach", is_flag=True, help="Do not watch: print the run's id alone and return.")
 @name_option
 @click.option("--like", metavar="RUN", help="Run the experiment of another run again, instead of a preset.")
@@ -48,6 +53,7 @@ def command(
     sets: tuple[str, ...],
     seeds: tuple[int, ...],
     device: str,
+    wait: bool,
     detach: bool,
     name: str | None,
     like: str | None,
@@ -69,30 +75,33 @@ def command(
     if ticket:
         sets = (*sets, *_taken(ticket, ordered(())[0]))
     experiment, label = ordered(sets)
-    run = start(experiment, label, name, device)
+    run = start(experiment, label, name, device, wait)
     click.echo(run)
     if detach:
         return 0
     return watch(run)
 
 
-def start(experiment: Experiment, label: str, name: str | None, device: str) -> str:
+def start(experiment: Experiment, label: str, name: str | None, device: str, wait: bool) -> str:
     """Forecast and start an experiment, saying what it will cost; gives the run's id."""
     from tui import launch
     from tui.app.wording import count, duration, plural, size
 
     reader()  # what is wrong with the store is told before the engine is asked, which takes seconds
     try:
-        plan = launch.plan(experiment, device, db())
+        waiting = (lambda words: say(f"{words}; Ctrl-C ends the wait")) if wait else None
+        plan = launch.plan(experiment, device, db(), hold=True, wait=waiting)
         if not plan["data"]["there"]:
             launch.prepare(experiment.data, download=False, output=say)
-            plan = launch.plan(experiment, device, db())  # what was stood in for is known now
+            plan = launch.plan(experiment, device, db(), hold=True, wait=waiting)  # what was stood in for is known now
         room = _room(files())
         if plan["disk_bytes"] > room:
             raise Failed(f"the run needs {size(plan['disk_bytes'])} in {files()}, where {size(room)} are free")
         images = plan["images"]
         seeds = plural(len(experiment.seeds), "seed")
-        say(f"{experiment.title}: {plan['trainings']} trainings of {seeds} on {plan['device']}")
+        say(f"{experiment.title}: {plan['trainings']} trainings of {seeds} on {plan['where']}")
+        if plan["note"]:
+            say(plan["note"])
         say(
             f"about {duration(plan['seconds'])}, {count(images['total'])} images to train on"
             f" ({count(images['search'])} to search, {count(images['evaluation'])} more to evaluate)"

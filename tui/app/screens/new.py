@@ -131,7 +131,7 @@ class NewScreen(PlaceScreen):
                 ("seeds", "seeds", "such as 0 1 2, or 0-4"),
                 ("name", "name", "what to call the run"),
                 ("sets", "change", "such as searches.colt.rate=0.3; recipe.epochs=5"),
-                ("device", "device", "auto, cpu, cuda, cuda:1"),
+                ("device", "device", "auto, cpu, cuda, cuda:1, a card's UUID"),
             ):
                 with Horizontal(classes="field"):
                     yield Label(label)
@@ -352,7 +352,7 @@ class NewScreen(PlaceScreen):
         return Text.assemble(
             ("about ", DIM),
             (duration(cost.get("seconds")), f"bold {ACCENT}"),
-            (f" on {plain(cost.get('device', ''))}", DIM),
+            (f" on {plain(cost.get('where', ''))}", DIM),
         )
 
     def _about(self, info: PresetInfo) -> Text:

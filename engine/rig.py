@@ -1,0 +1,291 @@
+"""A rig: one network on one device with all that a step of its training touches, at addresses that never change.
+
+So a step can be captured once as a CUDA graph and replayed through all epochs, rounds and trainings of its shape: new
+weights, masks and orders are copied into the same tensors. Several rigs train side by side on a card, each on a stream
+of its own. Where nothing is captured the same steps are plain calls.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.data import Dataset
+from engine.data.augmentation import Augmentation
+from engine.data.batches import Batches
+from engine.networks import State, build
+from engine.optimizers import Optimizer
+from presets.schema import Augment, Network, Recipe
+
+EVALUATION_BATCH = 1000  # images a forward pass when only evaluating; a memory bound, the figures do not depend on it
+WARM_STEPS = 3  # before a capture: libraries choose kernels and allocate their workspaces in the first ones
+AHEAD = 32
+"""Steps that may be queued on a device before the first is done: enough to hide the host, few enough to stop soon."""
+
+
+class Rig:
+    """A network of one architecture for one number of classes, and one training on it at a time.
+
+    `static`: steps read their samples and learning rate from buffers on the device, as a captured graph must; the
+    default is to do so where the images lie on a card. `capture`: whether such steps become graphs.
+    """
+
+    def __init__(
+        self,
+        data: Dataset,
+        batches: Batches,
+        network: Network,
+        classes: int,
+        compiled: bool = False,
+        static: bool | None = None,
+        capture: bool | None = None,
+    ) -> None:
+        self.device, self.batches = batches.device, batches
+        on_card = self.device.type == "cuda"
+        self.static = (on_card and batches.resident) if static is None else static
+        self.capture = (on_card and self.static) if capture is None else capture
+        self.plain_because = "" if self.capture or not on_card else f"no graphs: {batches.place}"
+        """Why steps on a card are plain calls; empty where they are not."""
+        self.stream = torch.cuda.Stream(self.device) if on_card else None
+        with self.turn():
+            self._allocate(data, network, classes, compiled)
+
+    def _allocate(self, data: Dataset, network: Network, classes: int, compiled: bool) -> None:
+        module = build(network, data.shape, classes).to(self.device)
+        fastest = memory_format(module, self.device)
+        self.module: nn.Module = module.to(memory_format=fastest)  # type: ignore[call-overload]
+        self._whole: Callable[[Tensor], Tensor] = self.module
+        """The forward pass of a whole batch."""
+        if compiled:
+            self._whole = torch.compile(self.module, dynamic=False)
+        self._named = dict(self.module.named_parameters())
+        self.parameters: list[Tensor] = list(self._named.values())
+        self._masks: dict[str, Tensor] = {}
+        self._optimizers: dict[tuple[Any, ...], Optimizer] = {}
+        self._augmentations: dict[Augment, Augmentation] = {}
+        self._graphs: dict[tuple[Any, ...], torch.cuda.CUDAGraph] = {}
+        self._pool = torch.cuda.graph_pool_handle() if self.capture else None
+        count = len(data.labels)
+        self.targets = torch.zeros(count, dtype=torch.int64, device=self.device)
+        self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
+        self.correct = torch.zeros((), dtype=torch.int64, device=self.device)
+        if self.static:
+            self._order = torch.zeros(count, dtype=torch.int64, device=self.device)
+            self._rates = torch.zeros(count, device=self.device)
+            self._at, self._tick = (torch.zeros(1, dtype=torch.int64, device=self.device) for _ in range(2))
+
+    def turn(self) -> AbstractContextManager[Any]:
+        """Within it, what is asked of the device comes after what was asked of this rig before, and of no other."""
+        return torch.cuda.stream(self.stream) if self.stream else nullcontext()
+
+    # A training begins
+
+    def set_up(self, recipe: Recipe, masked: tuple[str, ...], sizes: set[int]) -> None:
+        """Be ready for steps of this recipe on batches of these sizes, the named weights masked. State is lost.
+
+        Raises:
+            torch.OutOfMemoryError: the device has too little room.
+        """
+        self.recipe, self._masked = recipe, masked
+        for name in masked:
+            self._masks.setdefault(name, torch.ones_like(self._named[name]))
+        self._weights_masked = [self._named[name] for name in masked]
+        self._masks_held = [self._masks[name] for name in masked]
+        kind = (recipe.optimizer, recipe.momentum, recipe.nesterov, recipe.weight_decay)
+        if kind not in self._optimizers:
+            self._optimizers[kind] = Optimizer(recipe, self.parameters)
+        self.optimizer = self._optimizers[kind]
+        self.augmentation = None
+        if recipe.augment != Augment():
+            if recipe.augment not in self._augmentations:
+                count = len(self.targets)
+                self._augmentations[recipe.augment] = Augmentation(recipe.augment, count, self.device)
+            self.augmentation = self._augmentations[recipe.augment]
+        if self.capture:
+            self.module.train()
+            for size in sorted(sizes, reverse=True):  # what a smaller one needs fits into what the largest left
+                self._captured(size)
+
+    def begin(self, start: State, mask: dict[str, Tensor], targets: Tensor) -> None:
+        """Weights as in `start` under the mask (of the names that `set_up` was given), momentum and counts at zero."""
+        load(self.module, start)
+        for name in self._masked:
+            self._masks[name].copy_(mask[name])
+        hold(self._weights_masked, self._masks_held)
+        self.targets.copy_(targets)
+        self.optimizer.reset()
+        self.reset_counts()
+
+    def reset_counts(self) -> None:
+        """Summed loss and correct answers of the epoch back to zero."""
+        self.loss_sum.zero_()
+        self.correct.zero_()
+
+    # Steps
+
+    def begin_epoch(self, order: Tensor, seed: int, epoch: int, rates: list[float], offset: int, step: int) -> None:
+        """The samples of an epoch (int64, on the CPU) in their order, and the learning rate of each of its steps.
+
+        The first step to be done is the `step`-th, and its batch begins at the `offset`-th sample.
+        """
+        self._order_here, self._rates_here = order, rates
+        self._at_here, self._tick_here = offset, step
+        if self.augmentation:
+            self.augmentation.draw(seed, epoch)
+        if self.static:
+            self._order[: len(order)].copy_(order)
+            self._rates[: len(rates)].copy_(torch.tensor(rates, dtype=torch.float32))
+            self._at.fill_(offset)
+            self._tick.fill_(step)
+        self.module.train()
+
+    def step(self, size: int) -> None:
+        """One update from the next `size` samples: forward, backward, update, mask."""
+        if not self.static:
+            samples = self._order_here[self._at_here : self._at_here + size]
+            self._update(samples, self._rates_here[self._tick_here])
+        elif self.capture and (graph := self._captured(size)):
+            graph.replay()
+        else:
+            self._static_step(size)
+        self._at_here += size
+        self._tick_here += 1
+
+    def _static_step(self, size: int) -> None:
+        """A step without a value from the host."""
+        places = torch.arange(size, device=self.device) + self._at
+        self._update(self._order.index_select(0, places), self._rates.index_select(0, self._tick).squeeze(0))
+        self._at += size
+        self._tick += 1
+
+    def _update(self, samples: Tensor, rate: float | Tensor) -> None:
+        wanted = self.targets.index_select(0, samples.to(self.device))
+        with arithmetic(self.recipe, self.device):
+            # What is compiled is compiled for one shape: a tail, one step an epoch, is not worth it.
+            forward = self._whole if len(samples) == self.recipe.batch else self.module
+            logits = forward(self.batches.inputs(samples, self.augmentation))
+            loss = F.cross_entropy(logits.float(), wanted)
+        gradients = torch.autograd.grad(loss, self.parameters)
+        self.optimizer.step(gradients, rate)
+        hold(self._weights_masked, self._masks_held)
+        with torch.no_grad():
+            self.loss_sum += loss * len(samples)
+            self.correct += (logits.argmax(1) == wanted).sum()
+
+    def _captured(self, size: int) -> torch.cuda.CUDAGraph | None:
+        """The graph of a step of `size` samples, captured now where there is none; None where that cannot be done."""
+        recipe = self.recipe
+        settings = (recipe.optimizer, recipe.momentum, recipe.nesterov, recipe.weight_decay)
+        key = (size, self._masked, settings, recipe.augment, recipe.precision)
+        if key not in self._graphs:
+            for buffer in (self._order, self._rates, self._at, self._tick, self.targets):
+                buffer.zero_()
+            for _ in range(WARM_STEPS):
+                self._static_step(size)
+                self._at.zero_()
+                self._tick.zero_()
+            graph = torch.cuda.CUDAGraph()
+            collecting = gc.isenabled()
+            gc.collect()  # an older graph or event that is destroyed during a capture spoils it
+            gc.disable()
+            try:
+                with torch.cuda.graph(graph, pool=self._pool, stream=self.stream, capture_error_mode="thread_local"):
+                    self._static_step(size)
+            except RuntimeError as error:
+                if _is_lack_of_memory(error):
+                    raise torch.OutOfMemoryError("no room for a graph") from error
+                self.capture = False
+                self.plain_because = f"no graphs: {' '.join(str(error).split())[:200]}"
+                return None
+            finally:
+                if collecting:
+                    gc.enable()
+            self._graphs[key] = graph
+        return self._graphs[key]
+
+    # Figures
+
+    @torch.no_grad()
+    def evaluate(self, samples: Tensor) -> Tensor:
+        """float64 [2], on the device: how many of `samples` are classified correctly, and summed cross-entropy."""
+        self.module.eval()
+        figures = torch.zeros(2, dtype=torch.float64, device=self.device)
+        for batch in samples.split(EVALUATION_BATCH):
+            wanted = self.targets.index_select(0, batch.to(self.device))
+            with arithmetic(self.recipe, self.device):
+                logits = self.module(self.batches.inputs(batch)).float()
+                loss = F.cross_entropy(logits, wanted, reduction="sum")
+            figures[0] += (logits.argmax(1) == wanted).sum()
+            figures[1] += loss
+        return figures
+
+    def mark(self) -> torch.cuda.Event:
+        """An event that is over when all asked of this rig so far is done."""
+        event = torch.cuda.Event()
+        event.record(self.stream)
+        return event
+
+
+def arithmetic(recipe: Recipe, device: torch.device) -> AbstractContextManager[Any]:
+    """Convolutions and matrix products in the recipe's precision; master weights and all else stay float32.
+
+    Kernels are deterministic, so equal plans give equal bits on a card too.
+    """
+    if device.type == "cuda":
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = recipe.precision == "tf32"
+    if recipe.precision == "bfloat16":
+        return torch.autocast(device.type, torch.bfloat16)
+    return nullcontext()
+
+
+def _is_lack_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, or one that it hides (the end of a spoilt capture raises another), is about memory."""
+    while error is not None:
+        if isinstance(error, torch.OutOfMemoryError):
+            return True
+        error = error.__context__
+    return False
+
+
+def memory_format(module: nn.Module, device: torch.device) -> torch.memory_format:
+    """Channels last, unless the CPU library computes wrong gradients so.
+
+    oneDNN's gradient of a 1×1 convolution with a stride writes beyond its workspace where there are fewer input
+    channels than fill a vector register (uxlfoundation/oneDNN#6035, torch 2.13 included): wrong weights, or a crash.
+    """
+    fills = 16  # float32 in a register of 512 bits
+    if device.type == "cpu" and any(
+        isinstance(layer, nn.Conv2d)
+        and layer.kernel_size == (1, 1)
+        and layer.stride != (1, 1)
+        and layer.in_channels // layer.groups < fills
+        for layer in module.modules()
+    ):
+        return torch.contiguous_format
+    return torch.channels_last
+
+
+def snapshot(module: nn.Module) -> State:
+    """A copy of the module's parameters and running statistics, on the CPU."""
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in module.state_dict().items()}
+
+
+@torch.no_grad()
+def hold(weights: list[Tensor], masks: list[Tensor]) -> None:
+    """Multiply weights by their masks (1.0 or 0.0) in place: pruned weights are exactly 0 afterwards."""
+    if weights:
+        torch._foreach_mul_(weights, masks)
+
+
+@torch.no_grad()
+def load(module: nn.Module, state: State) -> None:
+    """Copy a state into the module's own, laid-out tensors: `load_state_dict` without its bookkeeping."""
+    for name, tensor in module.state_dict().items():
+        tensor.copy_(state[name])

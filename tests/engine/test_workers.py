@@ -1,0 +1,144 @@
+"""Workers train what they are given, several in turns, and go on with fewer where a device has too little room."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from engine.data import load
+from engine.devices import Plan
+from engine.networks import Network, initialise
+from engine.run import run
+from engine.training import Checkpoint, Course, Epoch, Result, Trainer, Training
+from engine.workers import NoRoom, Pool, Report, TrainingFailed
+from presets.schema import Data, Recipe
+from tests.engine.running import Bench
+
+DATA = load(Data())
+NETWORK = Network(name="conv3", width=0.05)
+
+
+def job(seed: int, epochs: int = 1) -> Training:
+    start = initialise(NETWORK, DATA.shape, 10, seed)
+    return Training(NETWORK, Recipe(lr=0.1, epochs=epochs, batch=64), DATA.all(), seed, start, {})
+
+
+class Small(Trainer):
+    """A device that holds `ROOM` trainings and not one more."""
+
+    ROOM = 2
+
+    def __init__(self, *given, **options) -> None:
+        super().__init__(*given, **options)
+        self.there = 0
+
+    def course(self, job: Training, resume: Checkpoint | None = None) -> Course:
+        if self.there == self.ROOM:
+            raise torch.OutOfMemoryError("a card that is full")
+        self.there += 1
+        return super().course(job, resume)
+
+    def end(self, course: Course) -> None:
+        super().end(course)
+        self.there -= 1
+
+
+def finished(pool: Pool, wanted: int, seconds: float = 60.0) -> Iterator[tuple[str, Report]]:
+    """What comes, until so many trainings have ended in any way."""
+    until = time.monotonic() + seconds
+    while wanted and time.monotonic() < until:
+        for key, report in pool.reports(0.2):
+            wanted -= not isinstance(report, Epoch)
+            yield key, report
+    assert not wanted, "they never ended"
+
+
+@pytest.mark.parametrize(("count", "together"), [(1, 1), (1, 3), (2, 2)])
+def test_every_training_ends_alike_however_many_take_turns(count, together):
+    jobs = [job(seed, 1 + seed % 2) for seed in range(4)]
+    pool = Pool(lambda: Trainer(DATA), count, 1, together)
+    try:
+        assert pool.free == count * together
+        ended: dict[str, Result] = {}
+        waiting = list(jobs)
+        while len(ended) < len(jobs):
+            while waiting and pool.free:
+                pool.submit(waiting.pop(0))
+            assert len(pool.busy) <= count * together
+            ended |= {key: report for key, report in pool.reports(0.2) if isinstance(report, Result)}
+        assert pool.busy == []
+        assert len(pool.notes) == 1, "all workers say the same of the images"
+    finally:
+        pool.close()
+    alone = Trainer(DATA)
+    torch.set_num_threads(1)
+    for wanted in jobs:
+        expected = alone.train(wanted)
+        assert ended[wanted.key].test == expected.test
+        assert all(torch.equal(ended[wanted.key].state[name], tensor) for name, tensor in expected.state.items())
+
+
+def test_a_request_to_stop_brings_a_checkpoint_of_each_that_takes_turns():
+    jobs = [job(seed, 500) for seed in range(3)]
+    pool = Pool(lambda: Trainer(DATA), 1, 1, 3)
+    try:
+        for wanted in jobs:
+            pool.submit(wanted)
+        next(report for _, report in finished(pool, 1) if isinstance(report, Epoch))
+        pool.stop()
+        stopped = {key: report for key, report in finished(pool, 3) if not isinstance(report, Epoch)}
+        assert all(isinstance(report, Checkpoint) for report in stopped.values())
+        assert stopped.keys() == {wanted.key for wanted in jobs}
+    finally:
+        pool.close()
+
+
+def test_one_that_does_not_fit_beside_others_comes_back_and_fewer_are_taken():
+    pool = Pool(lambda: Small(DATA), 1, 1, 4)
+    try:
+        jobs = [job(seed, 3) for seed in range(4)]
+        for wanted in jobs:
+            pool.submit(wanted)
+        reports = dict(item for item in finished(pool, 4) if not isinstance(item[1], Epoch))
+        back = [wanted for wanted in jobs if isinstance(reports[wanted.key], NoRoom)]
+        assert back
+        assert pool.together == 2
+        for wanted in back:
+            pool.submit(wanted)
+            [report] = [report for _, report in finished(pool, 1) if not isinstance(report, Epoch)]
+            assert isinstance(report, Result)
+    finally:
+        pool.close()
+
+
+class Full(Small):
+    ROOM = 0
+
+
+def test_one_that_does_not_fit_alone_fails_with_a_clear_line():
+    pool = Pool(lambda: Full(DATA), 1, 1, 4)
+    try:
+        pool.submit(job(0))
+        [(_, report)] = list(finished(pool, 1))
+        assert isinstance(report, TrainingFailed)
+        assert "not even room for this training alone" in str(report)
+    finally:
+        pool.close()
+
+
+def test_a_run_on_a_device_with_too_little_room_ends_with_the_same_rows(tmp_path, monkeypatch):
+    bench = Bench(tmp_path)
+    roomy, narrow = bench.create(seeds=[0]), bench.create(seeds=[0])
+    bench.finish(roomy)
+    monkeypatch.setattr("engine.run.Trainer", Small)
+    monkeypatch.setattr("engine.devices.choose", lambda *_: Plan("cpu", 1, 1, together=8))
+    assert run(narrow, bench.db, bench.files) == 0
+    assert bench.science(roomy) == bench.science(narrow)
+    [(together, changed)] = bench.rows(
+        "SELECT json_extract(plan, '$.together'), plan_changed FROM attempts WHERE run = :run", narrow
+    )
+    assert together <= Small.ROOM
+    assert changed == 1
+    told = [message for (message,) in bench.rows("SELECT message FROM log WHERE run = :run", narrow)]
+    assert any("no room for" in message and "at once" in message for message in told)
