@@ -39,11 +39,12 @@ searches   Seconds from process start to end of the demo's COLT, and of its IMP,
            that each reaches are printed beside it.
 members    Seconds of 2, 4 and 8 trainings of the digits' network that are asked for at once, through the engine's
            workers: as its plan lays them out, and one after another in one worker of one thread.
-gpu        Only when named, and only on a card; within 150 s. The card's ceilings: a bfloat16 matrix product of 8192³,
-           and a copy of 1 GiB, each byte counted twice. Seconds of an epoch of 50,000 images of 3 × 32 × 32 with crop
-           and flip through the engine's worker, its validation on 1,000 more included, the first epoch left out; of 8
-           members at once, of one of them. Beside it what per cent of that time the floors are: that of the arithmetic
-           alone, and that of reading and writing every tensor of an unfused bfloat16 step, both at the ceilings just
-           measured (at float32 too, where the true floors are higher); and the most memory that torch reserved. The
-           naive loop's epoch is reckoned from 32 steps, measured before and not in turn. Marks are for an H200.
+gpu        Only when named, and only on a card; within 150 s, or --seconds N, the most wanted first. The card's
+           ceilings: a bfloat16 matrix product of 8192³, and a copy of 1 GiB, each byte counted twice. Seconds of an
+           epoch of 50,000 images of 3 × 32 × 32 with crop and flip through the engine's worker, its validation on
+           1,000 more included, the first epoch left out; of 8 members at once, of one of them; networks compiled where
+           it says so. Beside it what per cent of that time the floors are: that of the arithmetic alone, and that of
+           reading and writing every tensor of an unfused bfloat16 step, both at the ceilings just measured (at float32
+           too, where the true floors are higher); and the most memory that torch reserved. The naive loop's epoch is
+           reckoned from 32 steps, measured before and not in turn. Marks are for an H200.
 """

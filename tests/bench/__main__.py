@@ -39,6 +39,7 @@ def main() -> int:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of: {', '.join(TRIALS)}; left out: all but gpu")
     parser.add_argument("--small", action="store_true", help=f"only show that they run, of {', '.join(SMALL)}")
+    parser.add_argument("--seconds", type=float, metavar="N", help="most that gpu may take, instead of 150")
     parser.add_argument("--repeats", type=int, metavar="N", help="trials of each case, instead of each bench's own")
     parser.add_argument(
         "--json", metavar="FILE", help="write machine, versions and every trial there too; - for stdout"
@@ -59,6 +60,8 @@ def main() -> int:
     for name in names:
         print(f"\n{name}", file=shown, flush=True)
         sizes = (True,) if options.small else ()
+        if name == "gpu" and options.seconds is not None:
+            sizes = (options.small, options.seconds)
         measure = import_module(f"tests.bench.{name}").measure
         for figure in apart(measure, options.repeats or TRIALS[name], *sizes):
             print(figure.line(), file=shown, flush=True)

@@ -17,8 +17,9 @@ from typing import Any
 import torch
 
 from engine.data import Dataset
+from engine.devices import Plan
 from engine.workers import WorkerDied
-from presets.schema import Network
+from presets.schema import Network, Recipe
 from tests.bench import naive
 from tests.bench.material import CROP_FLIP, job, noise, pool, recipe, train
 from tests.bench.measuring import Figure, Skipped, apart
@@ -26,6 +27,7 @@ from tests.bench.measuring import Figure, Skipped, apart
 SECONDS = 150  # for everything; what would begin later is skipped
 IMAGES, HELD_OUT = 50_000, 1_000  # of an epoch, and of each evaluation
 NAIVE_STEPS = 32
+LEAST_LEFT = 5  # seconds below which nothing more is begun
 LEAST = 10.0  # times faster than the naive loop, where a case has a mark at all
 FLOPS, BYTES = 788e12, 4.3e12  # a second, of the card that the floors were reckoned for
 
@@ -63,7 +65,7 @@ CASES = (
 class Size:
     """How large everything is, and where."""
 
-    device: str = "cuda"
+    device: str = "cuda:0"
     images: int = IMAGES
     held_out: int = HELD_OUT
     width: float = 1.0
@@ -85,13 +87,13 @@ class Size:
 SMALL = Size("cpu", images=48, held_out=16, width=0.0625, matrix=64, copied=1 << 16, naive_steps=1, batch=16)
 
 
-def measure(trials: int, small: bool = False) -> Iterator[Figure | Skipped]:
+def measure(trials: int, small: bool = False, most_seconds: float = SECONDS) -> Iterator[Figure | Skipped]:
     size = SMALL if small else Size()
-    if size.device == "cuda" and not torch.cuda.is_available():
+    if size.device != "cpu" and not torch.cuda.is_available():
         yield Skipped("gpu", "everything", "there is no card that torch can use")
         return
     torch.set_num_threads(1)  # threads of OpenMP would not survive the fork
-    until = time.monotonic() + SECONDS
+    until = time.monotonic() + most_seconds
     cases = CASES[:2] if small else CASES
     outside = apart(without_engine, size, cases)
     flops, copied = next(outside)
@@ -99,73 +101,77 @@ def measure(trials: int, small: bool = False) -> Iterator[Figure | Skipped]:
     yield Figure("gpu", "copy ceiling, read and written", "TB/s", tuple(c / 1e12 for c in copied))
     ceiling = statistics.median(flops), statistics.median(copied)
     by_hand: dict[tuple[str, int], float] = {}
-    for case, seconds in outside:
-        by_hand[case.network, case.batch] = seconds
+    for case, told in outside:
+        name = f"naive {case.network} b{case.batch}, float32"
+        if isinstance(told, str):
+            yield Skipped("gpu", name, told)
+            continue
+        by_hand[case.network, case.batch] = told
         note = f"an epoch, reckoned from {size.naive_steps} steps"
-        yield Figure("gpu", f"naive {case.network} b{case.batch}, float32", "s", (seconds,), note=note)
+        yield Figure("gpu", name, "s", (told,), note=note)
     data = size.data()
-    for precision in ("bfloat16", "float32"):
-        for case in cases:
-            name = f"{case.name}, {precision}"
-            marked = precision == "bfloat16" and case.most is not None
-            epochs = 1 + (trials if precision == "bfloat16" else 1)  # the first one captures, and does not count
-            left = until - time.monotonic()
-            if left < 5:
-                yield Skipped("gpu", name, f"{SECONDS} s are over")
-                continue
-            try:
-                seconds, bytes_held = engine(case, precision, epochs, size, data, left)
-            except LookupError:
-                yield Skipped("gpu", name, "the engine has no recipe.precision")
-                continue
-            except (RuntimeError, TimeoutError, WorkerDied) as error:
-                traceback.print_exc()
-                yield Skipped("gpu", name, " ".join(str(error).split())[-200:])
-                continue
-            median = statistics.median(seconds)
-            beside = {
-                "% of the arithmetic floor": 100 * case.arithmetic * FLOPS / ceiling[0] / median,
-                "% of the traffic floor": 100 * case.traffic * BYTES / ceiling[1] / median,
-                "MB": bytes_held / 1e6,
-            }
-            yield Figure("gpu", name, "s", seconds, most=case.most if marked else None, beside=beside)
-            gained = tuple(by_hand[case.network, case.batch] / own for own in seconds)
+    ways = [(case, "bfloat16", False) for case in cases]
+    ways += [(case, "bfloat16", True) for case in cases if case.most is not None and size.device != "cpu"]
+    ways += [(case, "float32", False) for case in cases]
+    for case, precision, compiled in ways:
+        name = f"{case.name}, {precision}" + (", compiled" if compiled else "")
+        marked = precision == "bfloat16" and case.most is not None
+        epochs = 1 + (trials if precision == "bfloat16" else 1)  # the first one captures, and does not count
+        left = until - time.monotonic()
+        if left < LEAST_LEFT:
+            yield Skipped("gpu", name, f"{most_seconds:.0f} s are over")
+            continue
+        try:
+            wanted = recipe(size.of(case), CROP_FLIP, epochs, precision)
+            seconds, bytes_held, notes = engine(case, wanted, compiled, size, data, left)
+        except (RuntimeError, TimeoutError, WorkerDied) as error:
+            traceback.print_exc()
+            yield Skipped("gpu", name, " ".join(str(error).split())[-200:])
+            continue
+        median = statistics.median(seconds)
+        beside = {
+            "% of the arithmetic floor": 100 * case.arithmetic * FLOPS / ceiling[0] / median,
+            "% of the traffic floor": 100 * case.traffic * BYTES / ceiling[1] / median,
+            "MB": bytes_held / 1e6,
+        }
+        yield Figure("gpu", name, "s", seconds, most=case.most if marked else None, beside=beside, note=notes)
+        if by_naive := by_hand.get((case.network, case.batch)):
+            gained = tuple(by_naive / own for own in seconds)
             yield Figure("gpu", f"naive / {name}", "times", gained, least=LEAST if marked else None)
 
 
 def engine(
-    case: Case, precision: str, epochs: int, size: Size, data: Dataset, patience: float
-) -> tuple[tuple[float, ...], int]:
-    """Seconds a member-epoch, the first left out, and the most bytes of memory that the worker had.
+    case: Case, wanted: Recipe, compiled: bool, size: Size, data: Dataset, patience: float
+) -> tuple[tuple[float, ...], float, str]:
+    """Seconds a member-epoch, the first left out; the most bytes of memory that the worker had; and what it noted.
 
-    Epochs of members are counted as they end, whoever's they are: members of one worker end theirs together, and one
-    after the other the mean is the same.
+    Epochs of members are counted as they end, whoever's they are: members that take turns end theirs together.
 
     Raises:
-        LookupError: the engine has no such precision.
         RuntimeError, WorkerDied, TimeoutError: they failed, or took longer than `patience` seconds.
     """
-    wanted = recipe(size.of(case), CROP_FLIP, epochs, precision)
-    if wanted is None:
-        raise LookupError(precision)
     jobs = [job(size.network(case), wanted, data, seed) for seed in range(case.members)]
     ended: list[float] = []
     peak = mp.get_context("fork").Value("d", 0.0)
-    workers = pool(data, size.device, 1, 1, case.members, peak)
+    workers = pool(data, Plan(size.device, 1, 1, case.members, compiled), peak)
     try:
         train(workers, jobs, patience, lambda: ended.append(time.perf_counter()))
     finally:
         workers.close()
     marks = ended[case.members - 1 :: case.members]
-    return tuple((after - before) / case.members for before, after in pairwise(marks)), int(peak.value)
+    seconds = tuple((after - before) / case.members for before, after in pairwise(marks))
+    return seconds, peak.value, "; ".join(workers.notes)
 
 
 def without_engine(size: Size, cases: Sequence[Case]) -> Iterator[Any]:
-    """The card's ceilings; then each network and batch with the seconds of its epoch in the naive loop."""
+    """The card's ceilings; then each network and batch with the seconds of its epoch in the naive loop, or why not."""
     yield ceilings(size)
     data = size.data()
     for case in {(case.network, case.batch): case for case in cases}.values():
-        yield case, naive_epoch(case, size, data)
+        try:
+            yield case, naive_epoch(case, size, data)
+        except RuntimeError as error:  # too little memory, shared memory or processes
+            yield case, " ".join(str(error).split())[-200:]
 
 
 def ceilings(size: Size) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -183,9 +189,8 @@ def ceilings(size: Size) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 def naive_epoch(case: Case, size: Size, data: Dataset) -> float:
     """Seconds, reckoned from some steps after those whose batches were loaded ahead."""
-    wanted = recipe(size.of(case), CROP_FLIP)
-    assert wanted is not None
-    loop = naive.Loop(job(size.network(case), wanted, data), data, size.device)
+    same = job(size.network(case), recipe(size.of(case), CROP_FLIP), data)
+    loop = naive.Loop(same, data, size.device)
     steps = chain.from_iterable(loop.epoch() for _ in repeat(None))
     for _ in islice(steps, 2 * naive.WORKERS + 4):
         pass

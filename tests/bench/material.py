@@ -5,7 +5,6 @@ The engine is entered here alone: `timed_steps` through its Trainer, `pool` and 
 
 from __future__ import annotations
 
-import inspect
 import resource
 import sys
 import time
@@ -17,13 +16,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from engine.cards import pin
 from engine.data import Dataset
 from engine.devices import Plan, choose
 from engine.draws import generator
 from engine.masks import Mask
 from engine.networks import build, initialise, weights
 from engine.training import Epoch, Result, Stopped, Trainer, Training
-from engine.workers import Pool
+from engine.workers import NoRoom, Pool
 from presets.schema import Augment, Experiment, Network, Recipe
 
 CROP_FLIP = Augment(crop=4, flip=True)
@@ -50,13 +50,10 @@ def half(network: Network, data: Dataset) -> Mask:
     return {weight.name: torch.rand(weight.shape, generator=draw) < 0.5 for weight in found}
 
 
-def recipe(batch: int, augment: Augment, epochs: int = 1, precision: str = "float32") -> Recipe | None:
-    """SGD with momentum and weight decay, as the papers train; None where the engine has no such precision."""
-    known = "precision" in Recipe.model_fields
-    if not known and precision != "float32":
-        return None
+def recipe(batch: int, augment: Augment, epochs: int = 1, precision: str = "float32") -> Recipe:
+    """SGD with momentum and weight decay, as the papers train."""
     values = {"lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4, "epochs": epochs, "batch": batch, "augment": augment}
-    return Recipe.model_validate(values | ({"precision": precision} if known else {}))
+    return Recipe.model_validate(values | {"precision": precision})
 
 
 def job(network: Network, wanted: Recipe, data: Dataset, seed: int = 0) -> Training:
@@ -68,17 +65,9 @@ def job(network: Network, wanted: Recipe, data: Dataset, seed: int = 0) -> Train
 def plan(jobs: Iterable[Training], data: Dataset, device: str) -> Plan:
     """The engine's own plan for an experiment that has these trainings to do side by side."""
     jobs = list(jobs)
-    return choose(
-        Experiment(
-            title="bench",
-            seeds=tuple(job.seed for job in jobs),
-            network=jobs[0].network,
-            recipe=jobs[0].recipe,
-            arms={"dense": {}},
-        ),
-        data,
-        device,
-    )
+    seeds, network, recipe = tuple(job.seed for job in jobs), jobs[0].network, jobs[0].recipe
+    experiment = Experiment(title="bench", seeds=seeds, network=network, recipe=recipe, arms={"dense": {}})
+    return choose(experiment, data, device, sum(job.images for job in jobs))
 
 
 def timed_steps(trainer: Trainer, wanted: Training, steps: int, warm: int) -> float:
@@ -96,20 +85,19 @@ def timed_steps(trainer: Trainer, wanted: Training, steps: int, warm: int) -> fl
     raise ValueError(f"the epoch has fewer than {warm + steps} steps")
 
 
-def pool(data: Dataset, device: str, workers: int, threads: int, together: int = 1, peak: Any = None) -> Pool:
+def pool(data: Dataset, plan: Plan, peak: Any = None) -> Pool:
     """The engine's workers. To be made before this process starts CUDA or computes on several threads.
 
-    `together` trainings share a worker where the engine can do that. `peak` is a shared value that gets the most bytes
-    of memory that a worker has had.
+    `peak` is a shared value that gets the most bytes of memory that a worker has had.
     """
 
     def make() -> Trainer:
+        device = pin(plan.device)
         if peak is not None:
             Thread(target=watch_memory, args=(torch.device(device), peak), daemon=True).start()
-        return Trainer(data, device)
+        return Trainer(data, device, plan.compiled)
 
-    able = "together" in inspect.signature(Pool.__init__).parameters
-    return Pool(make, workers, threads, **({"together": together} if able else {}))
+    return Pool(make, plan.workers, plan.threads, plan.together)
 
 
 def watch_memory(device: torch.device, peak: Any) -> None:
@@ -137,6 +125,7 @@ def train(
     """
     waiting, results = list(jobs), {}
     order = [job.key for job in waiting]
+    by_key = {job.key: job for job in waiting}
     until = time.monotonic() + patience
     while len(results) < len(order):
         while waiting and workers.free:
@@ -146,6 +135,8 @@ def train(
                 on_epoch()
             elif isinstance(report, Result):
                 results[key] = report
+            elif isinstance(report, NoRoom):  # the pool has taken back how many it does at once
+                waiting.append(by_key[key])
             else:
                 raise RuntimeError(str(report))
         if time.monotonic() > until:

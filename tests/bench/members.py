@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 from engine.data import load as load_data
+from engine.devices import Plan
 from engine.training import Result, Training
 from engine.workers import Pool
 from presets.loading import load
@@ -27,8 +28,8 @@ def measure(trials: int, small: bool = False) -> Iterator[Figure]:
     for count in COUNTS:
         jobs = [job(network, recipe, data, seed) for seed in range(count)]
         chosen = plan(jobs, data, "cpu")
-        side = getattr(chosen, "together", 1)
-        alone, side_by_side = pool(data, "cpu", 1, 1), pool(data, "cpu", chosen.workers, chosen.threads, side)
+        single = Plan("cpu", 1, 1)
+        alone, side_by_side = pool(data, single), pool(data, chosen)
         results: dict[str, list[Result]] = {}
         try:
             cases = {
@@ -39,11 +40,10 @@ def measure(trials: int, small: bool = False) -> Iterator[Figure]:
         finally:
             alone.close()
             side_by_side.close()
-        layout = {"one after another": (1, 1, 1), "together": (chosen.workers, chosen.threads, side)}
         for case, times in taken.items():
             reached = sum(result.test.accuracy for result in results[case]) / count
-            note = "{} worker(s) of {} thread(s), {} at once in each".format(*layout[case])
-            yield Figure("members", f"{count} {case}", "s", times, note=f"{note}, mean test accuracy {reached:.2%}")
+            layout = (chosen if case == "together" else single).words
+            yield Figure("members", f"{count} {case}", "s", times, note=f"{layout}, mean test accuracy {reached:.2%}")
         gained = ratios(taken["one after another"], taken["together"])
         yield Figure("members", f"{count}: together is faster", "times", gained, least=LEAST.get(count))
 

@@ -30,7 +30,7 @@ from engine.data import load as load_data
 from engine.draws import permutation
 from engine.masks import Mask
 from engine.networks import build, initialise, weights
-from engine.schedules import batches, lr_at, steps_per_epoch
+from engine.schedules import batch_sizes, lr_at, steps_per_epoch
 from engine.training import Training
 from engine.vision import torchvision
 from presets.loading import load
@@ -77,7 +77,7 @@ class Order(torch.utils.data.Sampler):
     def __iter__(self) -> Iterator[list[int]]:
         view = self.job.view
         order = permutation(len(view.samples), self.job.seed, "order", view.digest, self.epoch)
-        return iter([part.tolist() for part in batches(order, self.job.recipe.batch)])
+        return iter([part.tolist() for part in order.split(batch_sizes(len(order), self.job.recipe.batch))])
 
 
 class Loop:

@@ -55,16 +55,12 @@ def compared(name: str, case: Case, trials: int) -> Iterator[Figure | Skipped]:
     threads = torch.get_num_threads()
     cases: dict[str, Callable[[], float]] = {}
     for precision in ("float32", "bfloat16"):
-        wanted = recipe(case.batch, case.augment, precision=precision)
-        if wanted is None:
-            yield Skipped("steps", f"{name}: engine, {precision}", "the engine has no recipe.precision")
-        elif precision != "float32" and not processor_flags() & {"avx512_bf16", "amx_bf16"}:
+        if precision != "float32" and not processor_flags() & {"avx512_bf16", "amx_bf16"}:
             yield Skipped("steps", f"{name}: engine, {precision}", "this processor has neither avx512_bf16 nor AMX")
-        else:
-            cases[f"engine, {precision}"] = engine(job(case.network, wanted, data), case.steps, Trainer(data))
-    plain = recipe(case.batch, case.augment)
-    assert plain is not None
-    same = job(case.network, plain, data)
+            continue
+        wanted = recipe(case.batch, case.augment, precision=precision)
+        cases[f"engine, {precision}"] = engine(job(case.network, wanted, data), case.steps, Trainer(data))
+    same = job(case.network, recipe(case.batch, case.augment), data)
     cases["naive"] = loop(naive.Loop(same, data), case.steps)
     used = plan([same], data, "cpu").threads
     taken = in_turn(cases, trials)
