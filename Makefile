@@ -9,11 +9,11 @@ VENV   = .venv
 BIN    = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test smoke bench picture clean FORCE
+.PHONY: help demo test smoke bench bench-gpu picture clean FORCE
 
 help:            ## say what can be made
 	@echo 'make TARGET [PYTHON=python3.12]'
-	@sed -n 's/^\([a-z]*\): .*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
 demo: $(VENV)/installed  ## install, and run the demo experiment to its end
 	@$(BIN)/tombola demo
@@ -30,6 +30,9 @@ smoke: $(VENV)/installed-dev  ## run every small preset (-smoke) to its end; tak
 
 bench: $(VENV)/installed-dev  ## measure speed and memory; takes minutes, wants a quiet machine
 	@$(BIN)/python -m tests.bench
+
+bench-gpu: $(VENV)/installed-dev  ## measure speed and memory on a card; within three minutes
+	@$(BIN)/python -m tests.bench gpu
 
 picture: $(VENV)/installed-dev  ## draw the README's picture of the app again
 	$(BIN)/python -m tests.tui.picture

@@ -13,15 +13,15 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from engine.data import load, parted
 from engine.data.augmentation import Augmentation
 from engine.data.batches import Batches
 from engine.data.prepared import preparing
-from engine.vision import torchvision
 from presets.schema import Augment, Data
 from tests.bench.measuring import Figure, in_turn
+from tests.bench.naive import PerImage
 
 SHAPE, BATCH = (3, 32, 32), 128
 SEEN = 10_240  # images a trial
@@ -59,7 +59,12 @@ def loading(trials: int) -> Iterator[Figure]:
         return SEEN / (time.perf_counter() - began)
 
     one_by_one = DataLoader(
-        PerImage(data.images[data.train[order]]), BATCH, shuffle=True, num_workers=cores, persistent_workers=True
+        PerImage(data, data.train[order], data.labels, ASKED),
+        BATCH,
+        shuffle=True,
+        num_workers=cores,
+        persistent_workers=True,
+        multiprocessing_context="fork",
     )
 
     def loader() -> float:
@@ -73,30 +78,7 @@ def loading(trials: int) -> Iterator[Figure]:
     ratios = tuple(ours / theirs for ours, theirs in zip(taken["engine"], taken[name], strict=True))
     for case, speeds in taken.items():
         yield Figure("loading", f"{case}: crop and flip", "img/s", speeds)
-    yield Figure("loading", "engine / DataLoader", "times", ratios, note="10 are asked for")
-
-
-class PerImage(Dataset):
-    """CIFAR as research code feeds it: each image through PIL and torchvision's transforms."""
-
-    def __init__(self, images: torch.Tensor) -> None:
-        transforms = torchvision("the loading bench").transforms
-        self.images = images.permute(0, 2, 3, 1).numpy()
-        self.transform = transforms.Compose(
-            [
-                transforms.ToPILImage(),
-                transforms.RandomCrop(SHAPE[1], padding=ASKED.crop),
-                transforms.RandomHorizontalFlip(),
-                transforms.ToTensor(),
-                transforms.Normalize((0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
-            ]
-        )
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        return self.transform(self.images[index])
+    yield Figure("loading", "engine / DataLoader", "times", ratios, least=10.0)
 
 
 START = "import time; from engine.data import load; from presets.schema import Data; "
