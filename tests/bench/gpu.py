@@ -153,7 +153,7 @@ def engine(
     jobs = [job(size.network(case), wanted, data, seed) for seed in range(case.members)]
     ended: list[float] = []
     peak = mp.get_context("fork").Value("d", 0.0)
-    workers = pool(data, Plan(size.device, 1, 1, case.members, compiled), peak)
+    workers = pool(data, Plan(size.device, 1, 1, together=case.members, stack=case.stack, compiled=compiled), peak)
     try:
         train(workers, jobs, patience, lambda: ended.append(time.perf_counter()))
     finally:

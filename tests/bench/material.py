@@ -97,7 +97,7 @@ def pool(data: Dataset, plan: Plan, peak: Any = None) -> Pool:
             Thread(target=watch_memory, args=(torch.device(device), peak), daemon=True).start()
         return Trainer(data, device, plan.compiled)
 
-    return Pool(make, plan.workers, plan.threads, plan.together)
+    return Pool(make, plan.workers, plan.threads, plan.together, plan.stack)
 
 
 def watch_memory(device: torch.device, peak: Any) -> None:
@@ -117,7 +117,7 @@ def train(
     patience: float = float("inf"),
     on_epoch: Callable[[], None] = lambda: None,
 ) -> list[Result]:
-    """Do the trainings on these workers, each as soon as one is free.
+    """Do the trainings, alike ones, on these workers, each as soon as one is free.
 
     Raises:
         TimeoutError: they took longer than `patience` seconds.
@@ -129,7 +129,8 @@ def train(
     until = time.monotonic() + patience
     while len(results) < len(order):
         while waiting and workers.free:
-            workers.submit(waiting.pop(0))
+            size = 1 << (min(workers.most, len(waiting)).bit_length() - 1)
+            workers.submit([waiting.pop(0) for _ in range(size)])
         for key, report in workers.reports(0.2):
             if isinstance(report, Epoch):
                 on_epoch()

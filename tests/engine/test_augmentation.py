@@ -36,6 +36,17 @@ def one_by_one(batch: torch.Tensor, augmentation: Augmentation, samples: torch.T
     return torch.stack(made)
 
 
+def between_pixels(augmentation: Augmentation, height: int, width: int) -> torch.Tensor:
+    """bool [samples, H, W]: what a turn takes from so near the edge of two pixels that float32 may take either."""
+    if not augmentation.settings.rotate:
+        return torch.zeros(len(augmentation.turn), height, width, dtype=torch.bool)
+    cosine, sine = (augmentation.turn / UNIT).double().T[:, :, None, None]
+    down = torch.arange(height)[:, None] - (height - 1) / 2
+    right = torch.arange(width) - (width - 1) / 2
+    places = sine * right + cosine * down + height / 2, cosine * right - sine * down + width / 2
+    return torch.stack([(place - place.round()).abs() < 1e-5 for place in places]).any(0)
+
+
 @pytest.mark.parametrize(
     "asked",
     [
@@ -49,9 +60,11 @@ def one_by_one(batch: torch.Tensor, augmentation: Augmentation, samples: torch.T
 )
 @pytest.mark.parametrize("size", [(32, 32), (28, 28), (9, 14)])
 def test_every_pixel_is_torchvisions(asked, size):
-    batch, samples = images(40, *size), torch.randperm(200)[:40]
+    batch, samples = images(200, *size), torch.arange(200)
     augmentation = Augmentation(asked, 200, CPU).draw(seed=3, epoch=7)
-    assert torch.equal(augmentation(batch, samples), one_by_one(batch, augmentation, samples))
+    differs = (augmentation(batch, samples) != one_by_one(batch, augmentation, samples)).any(1)
+    assert not (differs & ~between_pixels(augmentation, *size)).any()
+    assert differs.sum() <= 5
 
 
 def test_an_image_is_changed_alike_in_whatever_batch_and_view_it_comes():

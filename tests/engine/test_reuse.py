@@ -38,9 +38,9 @@ from pathlib import Path
 from engine import run, workers
 submitted = {}
 submit, end = workers.Pool.submit, run._Attempt._end
-def count(pool, job, resume=None):
-    submitted[job.key] = job.images
-    submit(pool, job, resume)
+def count(pool, jobs, resume=None):
+    submitted.update((job.key, job.images) for job in jobs)
+    submit(pool, jobs, resume)
 def ended(attempt, state, words):
     trainings = attempt.trainings
     assert trainings.images - attempt.images_at_start - trainings.carried == sum(submitted.values())

@@ -76,9 +76,9 @@ from pathlib import Path
 from engine import run, workers
 submitted = collections.Counter()
 submit = workers.Pool.submit
-def count(pool, job, resume=None):
-    submitted[job.key] += 1
-    submit(pool, job, resume)
+def count(pool, jobs, resume=None):
+    submitted.update(job.key for job in jobs)
+    submit(pool, jobs, resume)
 workers.Pool.submit = count
 assert run.run(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])) == 0
 print(json.dumps(submitted))
