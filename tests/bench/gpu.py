@@ -34,26 +34,32 @@ FLOPS, BYTES = 788e12, 4.3e12  # a second, of the card that the floors were reck
 
 @dataclass(frozen=True)
 class Case:
-    """A network and batch, `members` at once. Floors are seconds an epoch at `FLOPS` and `BYTES`: of the arithmetic,
-    and of reading and writing every tensor of a bfloat16 step once. `most` is the mark of a bfloat16 member-epoch."""
+    """A network and batch, `members` at once, in stacks of `stack`. Floors are seconds an epoch at `FLOPS` and `BYTES`:
+    of the arithmetic, and of reading and writing every tensor of a bfloat16 step once. `most` is the mark of a bfloat16
+    member-epoch."""
 
     network: str
     batch: int
     arithmetic: float
     traffic: float
     members: int = 1
+    stack: int = 1
     most: float | None = None
 
     @property
     def name(self) -> str:
-        return f"{self.network} b{self.batch}" + (f" × {self.members}" if self.members > 1 else "")
+        how = f" × {self.members}" if self.members > 1 else ""
+        return f"{self.network} b{self.batch}{how}" + (" in a stack" if self.stack > 1 else "")
 
 
 CASES = (
-    Case("conv3", 128, 0.015, 0.039, most=0.1),
-    Case("resnet20", 128, 0.016, 0.083, members=8, most=0.2),
-    Case("resnet18", 128, 0.21, 0.26, most=0.7),
+    Case("conv3", 128, 0.015, 0.039, members=8, most=0.1),
+    Case("resnet20", 128, 0.016, 0.083, members=8, stack=8, most=0.2),
+    Case("resnet18", 256, 0.21, 0.26, members=2, most=0.7),
+    Case("resnet20", 128, 0.016, 0.083, members=8),
+    Case("conv3", 128, 0.015, 0.039),
     Case("resnet20", 128, 0.016, 0.083),
+    Case("resnet18", 128, 0.21, 0.26),
     Case("resnet18", 256, 0.21, 0.26),
     Case("vgg16", 128, 0.12, 0.11),
     Case("mobilenetv2", 128, 0.035, 0.60),
