@@ -14,7 +14,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from engine.draws import generator
 from engine.networks import build, initialise, weights
 from engine.optimizers import Optimizer
-from engine.training import load as load_state
 from presets.loading import load
 from presets.schema import Network
 from tests.bench.measuring import Figure, in_turn
@@ -71,7 +70,7 @@ def timed(step: Callable[[], None]) -> Callable[[], float]:
 def material(network: Network) -> tuple[nn.Module, dict[str, Tensor], Tensor, Tensor]:
     """A network, masks of its conv weights at half sparsity, and a batch."""
     module = build(network, SHAPE, CLASSES).to(memory_format=torch.channels_last)
-    load_state(module, initialise(network, SHAPE, CLASSES, seed=0))
+    module.load_state_dict(initialise(network, SHAPE, CLASSES, seed=0))
     draw = generator("bench", "masks")
     masks = {
         weight.name: torch.rand(weight.shape, generator=draw) < 0.5
