@@ -6,7 +6,7 @@ It reads an experiment from the store and writes everything that happens back in
 - `searches/` how tickets are found, one file a method; `arms` what is trained to judge them; `checks/` questions
   answered from the rows
 - `turning` a search as it turns; `trainings` what is to be done and what is done; `workers` processes that do it;
-  `training` one training
+  `training` one training, and several in turns; `rig` the network that they are done on, its steps and CUDA graphs
 - `masks`, `optimizers`, `schedules`, `draws` the parts of a training; `networks/`, `data/` what is trained on what
 - `recording` rows; `tensors` files; `reuse` trainings and `given` tickets of other runs; `forecast` cost; `devices`
   and `cores` layout; `tuning` the fastest way on a card; `cards` the cards, who uses them, and which are reserved

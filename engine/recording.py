@@ -202,8 +202,8 @@ class Recorder:
             "lr": epoch.lr,
             "train_loss": epoch.train_loss,
             "train_accuracy": epoch.train_accuracy,
-            "validation_loss": epoch.validation.loss,
-            "validation_accuracy": epoch.validation.accuracy,
+            "validation_loss": epoch.validation.loss if epoch.validation else None,
+            "validation_accuracy": epoch.validation.accuracy if epoch.validation else None,
             "seconds": epoch.seconds,
         }
         self.writer.put("epochs", row, ("training", "epoch"))

@@ -111,7 +111,8 @@ class Epoch:
     lr: float
     train_loss: float
     train_accuracy: float
-    validation: Score
+    validation: Score | None
+    """None in an epoch that the recipe does not validate after."""
     seconds: float
 
 
@@ -327,8 +328,10 @@ class Course:
         self.waiting = False
 
     def _figures(self, number: int) -> Generator[Said, None, Said]:
-        """Validate, and keep the weights if they are to be used."""
-        scores = yield from self._scores("validation")
+        """Validate where the recipe asks for it, and keep the weights if they are to be used."""
+        scores: Sequence[Score | None] = [None] * len(self.jobs)
+        if number % self.jobs[0].recipe.validate_every == 0 or self.step == self.last_step:
+            scores = yield from self._scores("validation")
         trained = yield from self._fetched(torch.stack([self.rig.loss_sum, self.rig.correct.double()], 1))
         now = time.monotonic()
         said: list[tuple[int, Epoch | NotFinite]] = []
@@ -339,7 +342,7 @@ class Course:
                 words = f"the training loss is not finite in epoch {number}: lower the learning rate"
                 return [(member, NotFinite(words))]
             used = self.used[member]
-            if not self.chooses or used is None or score.correct > used[1].correct:
+            if score and (not self.chooses or used is None or score.correct > used[1].correct):
                 self.used[member] = number, score
                 if self.chooses:
                     self.best_states[member] = self.rig.snapshot(member)

@@ -164,6 +164,9 @@ class Recipe(Part):
         description="Arithmetic of convolutions and matrix products: float32; TF32 where a card has it; or bfloat16"
         " under autocast. Weights, updates and norms stay float32.",
     )
+    validate_every: int = Field(
+        1, ge=1, le=100_000, description="Epochs from one validation to the next; after the last epoch there is one."
+    )
     weights: Literal["last", "best"] = Field(
         "last", description="Weights a training ends with: of its last epoch, or of its best on validation."
     )

@@ -99,8 +99,9 @@ class Curve:
     epoch: tuple[int, ...]
     train_loss: tuple[float, ...]
     train_accuracy: tuple[float, ...]
-    validation_loss: tuple[float, ...]
-    validation_accuracy: tuple[float, ...]
+    validation_loss: tuple[float | None, ...]
+    validation_accuracy: tuple[float | None, ...]
+    """None after epochs that were not validated."""
 
 
 @dataclass(frozen=True)

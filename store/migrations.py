@@ -501,5 +501,22 @@ STEPS.append(
     ALTER TABLE trainings ADD COLUMN taken_from TEXT;
     CREATE INDEX trainings_by_key ON trainings (key);
     CREATE INDEX trainings_by_attempt ON trainings (attempt);
+
+    CREATE TABLE epochs_anew (
+        id INTEGER PRIMARY KEY,
+        training INTEGER NOT NULL REFERENCES trainings ON DELETE CASCADE,
+        epoch INTEGER NOT NULL,
+        step INTEGER NOT NULL,
+        lr REAL NOT NULL,
+        train_loss REAL,
+        train_accuracy REAL NOT NULL,
+        validation_loss REAL,
+        validation_accuracy REAL,
+        seconds REAL NOT NULL,
+        UNIQUE (training, epoch)
+    ) STRICT;
+    INSERT INTO epochs_anew SELECT * FROM epochs;
+    DROP TABLE epochs;
+    ALTER TABLE epochs_anew RENAME TO epochs;
     """
 )

@@ -182,7 +182,7 @@ class Training:
     member: int | None
     epoch: int
     epochs: int
-    accuracy: float
+    accuracy: float | None
     classes: int
     all_classes: int
     sparsity: float | None
@@ -221,7 +221,9 @@ def progress(reader: Reader, run: str) -> Progress:
 
 def _training(reader: Reader, run: str) -> Training | None:
     newest = reader.rows(
-        "SELECT e.epoch, t.epochs, e.validation_accuracy, t.about, t.seed, t.classes,"
+        "SELECT e.epoch, t.epochs, t.about, t.seed, t.classes,"
+        " (SELECT validation_accuracy FROM epochs WHERE training = t.id AND validation_accuracy IS NOT NULL"
+        " ORDER BY epoch DESC LIMIT 1) AS validation_accuracy,"
         " (SELECT max(classes) FROM trainings WHERE run = t.run) AS all_classes"
         " FROM epochs AS e JOIN trainings AS t ON t.id = e.training WHERE t.run = ? ORDER BY e.id DESC LIMIT 1",
         (run,),

@@ -164,8 +164,8 @@ SCHEMA: dict[str, Relation] = {
         lr="Learning rate of its last step",
         train_loss="Mean loss over the epoch's batches; NULL when not finite",
         train_accuracy="Accuracy over the epoch's batches, while the weights moved",
-        validation_loss="Mean loss on validation after it; NULL when not finite",
-        validation_accuracy="Accuracy on validation after it",
+        validation_loss="Mean loss on validation after it; NULL when not finite, or not validated",
+        validation_accuracy="Accuracy on validation after it; NULL when not validated",
         seconds="Time it took; 0 where it was taken from another run",
     ),
     "layers": _table(

@@ -106,6 +106,7 @@ FLIPS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "recipe.gamma": ({"recipe.schedule": "step", "recipe.milestones": [1]}, {"recipe.gamma": 0.5}),
     "recipe.warmup": ({}, {"recipe.warmup": "3 steps"}),
     "recipe.precision": ({}, {"recipe.precision": "bfloat16"}),
+    "recipe.validate_every": ({}, {"recipe.validate_every": 2}),
     "recipe.weights": ({"recipe.lr": 2.0, "recipe.epochs": 4}, {"recipe.weights": "best"}),
     "searches.colt.rate": ({}, {"searches.colt.rate": {"conv": 0.3}}),
     "searches.colt.rewind": ({}, {"searches.colt.rewind": "2 steps"}),

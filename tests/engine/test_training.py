@@ -121,6 +121,19 @@ def test_figures_count_every_image():
     assert (result.validation.count, result.test.count) == (300, 300)
 
 
+def test_epochs_are_validated_as_often_as_asked_and_after_the_last():
+    recipe = RECIPE.model_copy(update={"epochs": 5})
+    always, seldom = [], []
+    whole = Trainer(DATA).train(job(recipe=recipe), always.append)
+    wanted = job(recipe=recipe.model_copy(update={"validate_every": 2}))
+    result = Trainer(DATA).train(wanted, seldom.append)
+    assert [row.validation for row in seldom] == [row.validation if row.epoch in (2, 4, 5) else None for row in always]
+    assert [row.train_loss for row in seldom] == [row.train_loss for row in always]
+    assert (result.epoch_used, result.validation, result.test) == (5, whole.validation, whole.test)
+    assert result.images_forward == 3 * 300 + 300
+    assert wanted.key != job(recipe=recipe).key, "its rows differ"
+
+
 def test_a_segment_is_judged_on_its_own_classes_only():
     view = DATA.of_classes("classes 5-9", range(5, 10))
     start = initialise(NETWORK, DATA.shape, 5, 0)

@@ -27,15 +27,12 @@ def draw(scene: Scene, width: int, height: int) -> list[Text]:
     accuracy = measure.endswith("accuracy")
     scale = 100.0 if accuracy else 1.0
     several = turn.members > 1
-    series = [
-        Series(
-            _label(curve.member, curve.segment, several, [scale * v for v in getattr(curve, measure)], accuracy),
-            curve.epoch,
-            [scale * v for v in getattr(curve, measure)],
-            colour=curve.member,
-        )
-        for curve in turn.curves
-    ]
+    series = []
+    for curve in turn.curves:
+        known = [(e, scale * v) for e, v in zip(curve.epoch, getattr(curve, measure), strict=True) if v is not None]
+        values = [value for _, value in known]
+        label = _label(curve.member, curve.segment, several, values, accuracy)
+        series.append(Series(label, [epoch for epoch, _ in known], values, colour=curve.member))
     # A member that sees some classes only is measured on those: never on one axis with accuracy over all.
     own = " over its own classes" if accuracy and any("class" in curve.segment for curve in turn.curves) else ""
     longest = max((curve.epochs for curve in turn.curves), default=1)
