@@ -205,8 +205,12 @@ class Rig:
             # What is compiled is compiled for one shape: a tail, one step an epoch, is not worth it.
             forward = self._whole if samples.shape[1] == self.recipe.batch else self.module
             logits = self._by_member(forward(self._inputs(samples, self.augmentation)))
-            losses = self._losses(logits, wanted).mean(1)
-        gradients = torch.autograd.grad(losses.sum(), self.parameters)
+            if self.members == 1:  # the same in fewer operations, which tiny networks feel
+                loss = losses = F.cross_entropy(logits[0], wanted[0])
+            else:
+                losses = self._losses(logits, wanted).mean(1)
+                loss = losses.sum()
+        gradients = torch.autograd.grad(loss, self.parameters)
         self.optimizer.step(gradients, rate)
         hold(self._weights_masked, self._masks_held)
         with torch.no_grad():
@@ -215,6 +219,8 @@ class Rig:
 
     def _wanted(self, samples: Tensor) -> Tensor:
         """int64 [K, B]: the classes of each member's samples."""
+        if self.members == 1:
+            return self.targets.index_select(0, samples[0].to(self.device))[None]
         return self.targets[samples.to(self.device) + self._rows]
 
     def _inputs(self, samples: Tensor, augmentation: Augmentation | None) -> Tensor:
@@ -227,6 +233,8 @@ class Rig:
 
     def _by_member(self, logits: Tensor) -> Tensor:
         """[K, B, classes] of a stack's [B, K·classes]."""
+        if self.members == 1:
+            return logits.float()[None]
         return logits.float().unflatten(1, (self.members, -1)).transpose(0, 1)
 
     @staticmethod

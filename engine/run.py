@@ -72,7 +72,13 @@ def run(run_id: str, db: Path, files: Path, claim: str = "") -> int:
     if held and held["data"] != data.identity:
         raise Failed(f"{experiment.data.name} has changed since this run began: put the images back, or start anew")
     changed = last is not None and (plan != before or held != versions(data))
-    pool = Pool(lambda: Trainer(data, cards.pin(plan.device), plan.compiled), plan.workers, plan.threads, plan.together)
+    pool = Pool(
+        lambda: Trainer(data, cards.pin(plan.device), plan.compiled),
+        plan.workers,
+        plan.threads,
+        plan.together,
+        plan.stack,
+    )
     try:
         return _Attempt(run_id, experiment, data, pool, Writer(db), files).go(plan, changed, where)
     finally:

@@ -86,8 +86,8 @@ def test_every_bench_with_a_small_size_runs_to_its_end():
         ("steps", "ResNet-20: naive / engine, float32"),
         ("members", "8: together is faster"),
         ("searches", "colt: naive / tombola"),
-        ("gpu", "resnet20 b128 × 8, float32"),
-        ("gpu", "naive / conv3 b128, float32"),
+        ("gpu", "resnet20 b128 × 8 in a stack, float32"),
+        ("gpu", "naive / conv3 b128 × 8, float32"),
     } <= measured
     for figure in written["figures"]:  # what was measured is all there, and what was not says why
         assert figure.get("trials") or figure["reason"]

@@ -142,3 +142,29 @@ def test_a_run_on_a_device_with_too_little_room_ends_with_the_same_rows(tmp_path
     assert changed == 1
     told = [message for (message,) in bench.rows("SELECT message FROM log WHERE run = :run", narrow)]
     assert any("no room for" in message and "at once" in message for message in told)
+
+
+def test_a_run_in_stacks_finds_as_many_tickets_of_the_same_counts(tmp_path, monkeypatch):
+    bench = Bench(tmp_path)
+    plain, stacked = bench.create(), bench.create()
+    bench.finish(plain)
+    monkeypatch.setattr("engine.devices.choose", lambda *_: Plan("cpu", 1, 1, together=8, stack=4))
+    sizes: list[int] = []
+    submit = Pool.submit
+
+    def counted(pool: Pool, jobs: Sequence[Training], resume: Checkpoint | None = None) -> None:
+        sizes.append(len(jobs))
+        submit(pool, jobs, resume)
+
+    monkeypatch.setattr(Pool, "submit", counted)
+    assert run(stacked, bench.db, bench.files) == 0
+    assert {2, 4} & set(sizes), "some were stacked"
+    assert sum(sizes) == len(bench.science(plain)["trainings"])
+    one, other = bench.science(plain), bench.science(stacked)
+    assert one["rounds"][0][:4] == other["rounds"][0][:4]
+    for table in ("rounds", "tickets", "members", "evaluations", "trainings", "epochs"):
+        assert len(one[table]) == len(other[table])
+    imp = [row for row in one["rounds"] if row[0] == "imp"]
+    assert imp == [row for row in other["rounds"] if row[0] == "imp"], "IMP's counts do not depend on the weights"
+    [(plan,)] = bench.rows("SELECT json_extract(plan, '$.stack') FROM attempts WHERE run = :run", stacked)
+    assert plan == 4

@@ -18,7 +18,8 @@ def test_the_documentation_names_exactly_what_a_fresh_store_holds(path: Path) ->
     }
     documented = {name: (relation.kind, list(relation.columns)) for name, relation in SCHEMA.items()}
     assert documented == found
-    assert list(documented) == list(found)
+    made_anew = {"epochs"}  # by a migration: last in the file, but told where it belongs
+    assert [name for name in documented if name not in made_anew] == [name for name in found if name not in made_anew]
 
 
 def test_every_table_is_strict(path: Path) -> None:
