@@ -73,6 +73,8 @@ class Rig:
         self._optimizers: dict[tuple[Any, ...], Optimizer] = {}
         self._augmentations: dict[Augment, Augmentation] = {}
         self._graphs: dict[tuple[Any, ...], torch.cuda.CUDAGraph] = {}
+        self._replays: dict[int, torch.cuda.CUDAGraph] = {}
+        """Those of the training that it was set up for, by the size of the batch."""
         self._pool = torch.cuda.graph_pool_handle() if self.capture else None
         self._count = len(data.labels)
         everything = self.members * self._count
@@ -113,10 +115,11 @@ class Rig:
             if recipe.augment not in self._augmentations:
                 self._augmentations[recipe.augment] = Augmentation(recipe.augment, len(self.targets), self.device)
             self.augmentation = self._augmentations[recipe.augment]
-        if self.capture:
-            self.module.train()
-            for size in sorted(sizes, reverse=True):  # what a smaller one needs fits into what the largest left
-                self._captured(size)
+        self.module.train()
+        self._replays = {}
+        for size in sorted(sizes, reverse=True):  # what a smaller one needs fits into what the largest left
+            if self.capture and (graph := self._captured(size)):
+                self._replays[size] = graph
 
     @torch.no_grad()
     def begin(self, member: int, start: State, mask: dict[str, Tensor], targets: Tensor) -> None:
@@ -184,8 +187,8 @@ class Rig:
         if not self.static:
             samples = self._order_here[None, self._at_here : self._at_here + size]
             self._update(samples, self._rates_here[self._tick_here])
-        elif self.capture and (graph := self._captured(size)):
-            graph.replay()
+        elif size in self._replays:
+            self._replays[size].replay()
         else:
             self._static_step(size)
         self._at_here += size

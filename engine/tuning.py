@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import multiprocessing as mp
 import time
 from collections.abc import Callable
@@ -79,7 +80,7 @@ def way(experiment: Experiment, data: Dataset, device: str, most: int, images: i
 def _plain(experiment: Experiment, data: Dataset, device: str, counts: list[int]) -> list[Way]:
     """Side by side, and in one stack where the network can be: each with more, as long as that is worthwhile."""
     ways: list[Way] = []
-    free = torch.cuda.mem_get_info(device)[0]
+    free = _free(torch.device(device))
     stacks = can_stack(build(experiment.network, data.shape, data.classes), data.shape)
     for stacking in (False, True) if stacks else (False,):
         last = ways[0] if stacking else None
@@ -104,14 +105,28 @@ def _compiled(experiment: Experiment, data: Dataset, device: str, best: Way) -> 
 def _tried(trainer: Trainer, experiment: Experiment, together: int, stack: int, compiled: bool) -> Way:
     data = trainer.data
     trainer.give_room()
-    torch.cuda.reset_peak_memory_stats(trainer.device)
+    on_card = trainer.device.type == "cuda"  # tests have it tried where there is none
+    if on_card:
+        torch.cuda.reset_peak_memory_stats(trainer.device)
     jobs = []
     for seed in range(together):
         start = initialise(experiment.network, data.shape, data.classes, seed)
         jobs.append(Training(experiment.network, experiment.recipe, data.all(), seed, start, {}))
     courses = [trainer.course(jobs[first : first + stack]) for first in range(0, together, stack)]
     seconds = _measured(trainer, courses)
-    return Way(together, stack, compiled, seconds, torch.cuda.max_memory_reserved(trainer.device))
+    memory = torch.cuda.max_memory_reserved(trainer.device) if on_card else 0
+    return Way(together, stack, compiled, seconds, memory)
+
+
+def _free(device: torch.device) -> float:
+    """Bytes of its memory that nobody has."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else math.inf
+
+
+def _done(device: torch.device) -> None:
+    """Wait until it has done all that it was asked for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _measured(trainer: Trainer, courses: list[Course]) -> float:
@@ -119,10 +134,10 @@ def _measured(trainer: Trainer, courses: list[Course]) -> float:
     seconds = 0.0
     for steps in (WARM_STEPS, STEPS):
         before = sum(course.images * len(course.jobs) for course in courses)
-        torch.cuda.synchronize(trainer.device)
+        _done(trainer.device)
         began = time.perf_counter()
         advance(courses, steps)
-        torch.cuda.synchronize(trainer.device)
+        _done(trainer.device)
         if images := sum(course.images * len(course.jobs) for course in courses) - before:
             seconds = (time.perf_counter() - began) / images  # the last steps that there were, of short trainings
     return seconds
@@ -159,6 +174,7 @@ def _apart(act: Callable[[], list[Way]]) -> list[Way]:
 
 
 def _send(pipe: Connection, act: Callable[[], list[Way]]) -> None:
+    torch.set_num_threads(1)  # the parent's threads of OpenMP did not survive the fork
     try:
         pipe.send(act())
     except Exception as error:

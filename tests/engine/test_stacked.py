@@ -1,8 +1,5 @@
 """A stack of networks computes what its members would alone, and says where it cannot."""
 
-import os
-import subprocess
-import sys
 from functools import partial
 from typing import get_args
 
@@ -210,28 +207,3 @@ def test_a_stack_on_a_card_is_near_its_members_and_equal_to_itself(precision):
         assert result.test.loss == pytest.approx(alone.test.loss, rel=0.05)
         if precision == "float32":
             near(result, alone)
-
-
-TRIAL = """
-from engine import tuning
-from engine.data import load
-from presets.loading import load as load_preset
-experiment = load_preset("digits-demo")
-data = load(experiment.data)
-found = tuning.way(experiment, data, {device!r}, 8, 100_000)
-assert found.seconds > 0
-tuning._apart = None  # a second trial would call it
-assert tuning.way(experiment, data, {device!r}, 8, 100_000) == found
-longest = tuning._read(tuning._path(experiment, data, {device!r}, [1, 2, 4, 8]))
-print(len(longest))
-"""
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_the_trial_of_ways_on_a_card_finds_one_and_remembers_it(tmp_path):
-    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
-    command = [sys.executable, "-c", TRIAL.format(device="cuda:0")]  # this process may have started CUDA
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) >= 3, "one alone, two side by side, two in a stack"
