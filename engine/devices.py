@@ -78,8 +78,8 @@ class Plan:
         return cls(**{part.name: stored[part.name] for part in fields(cls) if part.name in stored})
 
     @classmethod
-    def on(cls, card: str, fastest: Way) -> Plan:
-        return cls(card, 1, 1, fastest.together, fastest.stack, fastest.compiled)
+    def on(cls, card: str, found: Way) -> Plan:
+        return cls(card, 1, 1, found.together, found.stack, found.compiled)
 
     def as_dict(self) -> dict[str, str | int]:
         return asdict(self)
@@ -164,11 +164,22 @@ def _absent(device: str, seen: cards.Seen) -> DeviceError:
 def choose(experiment: Experiment, data: Dataset, device: str, images: int) -> Plan:
     """The plan for this experiment, of so many training images in all, on a resolved device."""
     if device != "cpu":
-        return Plan.on(device, way(experiment, data, device, most_at_once(experiment), images))
+        return Plan.on(device, fastest(experiment, data, device, images))
     work = macs(build(experiment.network, data.shape, data.classes), data.shape) * experiment.recipe.batch
     if work < TINY_MACS:
         return Plan(device, min(cores(), most_at_once(experiment)), 1)
     return Plan(device, 1, cores())
+
+
+def fastest(experiment: Experiment, data: Dataset, card: str, images: int) -> Way:
+    """The fastest way that was found to train this experiment, of so many training images in all, on a card."""
+    return way(experiment, data, card, most_at_once(experiment), most_alike(experiment), images)
+
+
+def most_alike(experiment: Experiment) -> int:
+    """Trainings at work together that may be of one shape: a round's members, or a ticket's arms, of every seed."""
+    members = [getattr(settings, "segments", 1) for settings in experiment.searches.values()]
+    return len(experiment.seeds) * max([1, len(experiment.arms), *members])
 
 
 def most_at_once(experiment: Experiment) -> int:

@@ -14,7 +14,7 @@ import torch
 
 from engine import cards
 from engine.data import Dataset, expected, facts
-from engine.devices import Plan, choose, most_at_once, resolve
+from engine.devices import Plan, choose, fastest, resolve
 from engine.forecast import SearchForecast, cost, search_forecast
 from engine.given import NotGiven, tickets_of
 from engine.networks import build, initialise, weights
@@ -24,7 +24,6 @@ from engine.searches.colt import segments
 from engine.searches.transfer import fitted
 from engine.searches.transfer import path as given_path
 from engine.training import NotFinite, Stopped, Trainer, Training
-from engine.tuning import way
 from presets.schema import Colt, Experiment, Pruning, Transfer, steps_of
 
 CALIBRATION_SECONDS = 0.15  # long enough for a steady figure, short enough not to be noticed before a start
@@ -95,7 +94,7 @@ def plan(
         seconds, memory = calibrate(experiment, data, layout)
         seconds, memory = seconds / layout.workers, int(PROCESS_BYTES + layout.workers * memory)
     else:
-        found = way(experiment, data, where.device, most_at_once(experiment), images.total)
+        found = fastest(experiment, data, where.device, images.total)
         layout, seconds, memory = Plan.on(where.device, found), found.seconds, found.memory
     tickets = sum(map(len, paths.values()))
     members = sum(len(path) * getattr(experiment.searches[name], "segments", 1) for (name, _), path in paths.items())

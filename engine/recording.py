@@ -127,10 +127,10 @@ class Recorder:
             }
 
     @deferred
-    def fewer_together(self, together: int, stack: int) -> None:
+    def fewer_together(self, together: int) -> None:
         """The plan has changed under way: at most so many trainings at once from here on."""
-        changed = "plan = json_set(plan, '$.together', ?, '$.stack', ?), plan_changed = 1"
-        self.writer.execute(f"UPDATE attempts SET {changed} WHERE id = ?", (together, stack, self.attempt))
+        sql = "UPDATE attempts SET plan = json_set(plan, '$.together', ?), plan_changed = 1 WHERE id = ?"
+        self.writer.execute(sql, (together, self.attempt))
 
     @deferred
     def heartbeat(self, images: int, planned: int, seconds_left: float | None, doing: str) -> None:
@@ -470,7 +470,7 @@ def versions(data: Dataset) -> dict[str, str]:
     return {
         "data": data.identity,
         "tombola": __version__,
-        "code": _code(),
+        "code": code(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "platform": platform.platform(),
@@ -480,7 +480,7 @@ def versions(data: Dataset) -> dict[str, str]:
 
 
 @functools.cache
-def _code() -> str:
+def code() -> str:
     """Digest of the engine's sources: between two versions, too, a change may move bits."""
     content = hashlib.sha256()
     for path in sorted(Path(__file__).parent.rglob("*.py")):

@@ -288,7 +288,7 @@ class Rig:
         for batch in table.split(max(1, EVALUATION_BATCH // self.members), 1):
             counts = (batch >= 0).to(self.device)
             batch = batch.clamp(min=0)
-            wanted = self._wanted(batch)
+            wanted = self._wanted(batch).clamp(min=0)  # what fills up may be of a class that the member has not
             with arithmetic(self.recipe, self.device):
                 logits = self._by_member(self.module(self._inputs(batch, None)))
                 losses = self._losses(logits, wanted)

@@ -160,7 +160,7 @@ class Trainer:
         self.data, self.compiled = data, compiled
         self.device = torch.device(device)
         self.batches = Batches(data, self.device)
-        self._rigs: list[tuple[tuple[Network, int, int], Rig]] = []
+        self.idle: list[tuple[tuple[Network, int, int], Rig]] = []
         """Those that no course has, with what they are for."""
 
     def course(self, jobs: Sequence[Training], resume: Checkpoint | None = None) -> Course:
@@ -173,25 +173,25 @@ class Trainer:
         try:
             return self._begin(kind, jobs, resume)
         except torch.OutOfMemoryError:
-            if not self._rigs:
+            if not self.idle:
                 raise
-        self._rigs.clear()  # the graphs of networks that nobody trains now hold memory too
         self.give_room()
         return self._begin(kind, jobs, resume)
 
     def _begin(self, kind: tuple[Network, int, int], jobs: Sequence[Training], resume: Checkpoint | None) -> Course:
-        index = next((i for i, (held, _) in enumerate(self._rigs) if held == kind), None)
-        rig = self._rigs.pop(index)[1] if index is not None else Rig(self.data, self.batches, *kind, self.compiled)
+        index = next((i for i, (held, _) in enumerate(self.idle) if held == kind), None)
+        rig = self.idle.pop(index)[1] if index is not None else Rig(self.data, self.batches, *kind, self.compiled)
         with rig.turn():
             return Course(self.data, rig, jobs, resume)
 
     def end(self, course: Course) -> None:
         """The course is over: its rig is free for another."""
         job = course.jobs[0]
-        self._rigs.append(((job.network, len(job.view.classes), len(course.jobs)), course.rig))
+        self.idle.append(((job.network, len(job.view.classes), len(course.jobs)), course.rig))
 
     def give_room(self) -> None:
-        """Return to the device what no rig holds any more."""
+        """Return to the device what no course needs: rigs that are idle hold the memory of their graphs too."""
+        self.idle.clear()
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()

@@ -34,6 +34,7 @@ class _Wanted:
     keep: bool
     answers: list[Callable[[Result], None]] = field(default_factory=list)
     images: int = 0
+    carried: int = 0
 
 
 class Trainings:
@@ -136,7 +137,7 @@ class Trainings:
             if self._live(first).exists():
                 held, metadata = tensors.read(self._live(first))
                 checkpoint = Checkpoint(held, json.loads(metadata["figures"]))
-                self._wanted[first].images = checkpoint.figures["images"]
+                self._wanted[first].images = self._wanted[first].carried = checkpoint.figures["images"]
                 self.carried += checkpoint.figures["images"]
             keys = [first] if checkpoint else [first, *self._like(first, self._pool.most - 1)]
             for key in keys:
@@ -178,8 +179,10 @@ class Trainings:
             self._record.done(key, report)
             self._settle(key, report)
         elif isinstance(report, NoRoom):
+            self.carried -= wanted.carried
+            wanted.images = wanted.carried = 0
             self._enqueue(key)
-            self._record.fewer_together(self._pool.together, self._pool.stack)
+            self._record.fewer_together(self._pool.together)
             words = f"no room for {phrase(wanted.about)} beside the others"
             self._record.log("warning", f"{words}: from here on at most {self._pool.together} at once")
         elif isinstance(report, NotFinite):

@@ -1,11 +1,13 @@
 """A short trial of the ways to train on a card: how many trainings take turns, and whether networks are compiled first.
 
 It runs in a process of its own, since the engine's parent must not start the card. What it found is kept in the
-person's cache, under all that it depends on, so that the next start of the like need not try again.
+person's cache, under what it depends on but for who else has memory of the card, so that the next start of the like
+need not try again.
 """
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import math
@@ -22,8 +24,10 @@ from platformdirs import user_cache_path
 
 from engine.cards import pin
 from engine.data import Dataset
+from engine.data.batches import MOST_OF_DEVICE
 from engine.networks import build, initialise
 from engine.networks.stacked import can_stack
+from engine.recording import code
 from engine.training import PATIENCE, Course, Trainer, Training
 from presets.schema import Experiment
 
@@ -44,7 +48,7 @@ class Untried(Exception):
 @dataclass(frozen=True)
 class Way:
     """A way to train: `together` at once in stacks of `stack`, networks `compiled` or not; seconds an image took, and
-    bytes that all of them took."""
+    bytes that all of them took beside the images."""
 
     together: int
     stack: int
@@ -53,68 +57,76 @@ class Way:
     memory: int
 
 
-def way(experiment: Experiment, data: Dataset, device: str, most: int, images: int) -> Way:
+def way(experiment: Experiment, data: Dataset, device: str, most: int, alike: int, images: int) -> Way:
     """The fastest way on a card (its UUID, or "cuda:N") for at most `most` trainings at once, `images` in all.
+
+    Of those that are at work together at most `alike` can be stacked.
 
     Raises:
         Untried: there is none.
     """
     counts = [count for count in COUNTS if count <= max(1, most)]
-    path = _path(experiment, data, device, counts)
-    ways = _read(path) or _apart(lambda: _plain(experiment, data, pin(device), counts))
+    path = _path(experiment, data, device, counts, alike)
+    ways = _read(path) or _apart(lambda: _plain(experiment, data, pin(device), counts, alike))
     best = ways[0]
     for other in ways[1:]:
         if not other.compiled and other.seconds * WORTHWHILE < best.seconds:
             best = other
     compiled = [other for other in ways if other.compiled]
     if not compiled and best.seconds * images > LONG:
-        with suppress(Untried):  # a machine without the compiler's compiler, say
+        try:
             compiled = _apart(lambda: _compiled(experiment, data, pin(device), best))
-            ways += compiled
+        except Untried:  # a machine without the compiler's compiler, say: not to be tried again
+            compiled = [Way(best.together, best.stack, True, math.inf, 0)]
+        ways += compiled
     _write(path, ways)
     if compiled and compiled[0].seconds * images + COMPILING < best.seconds * images:
         return compiled[0]
     return best
 
 
-def _plain(experiment: Experiment, data: Dataset, device: str, counts: list[int]) -> list[Way]:
-    """Side by side, and in one stack where the network can be: each with more, as long as that is worthwhile."""
+def _plain(experiment: Experiment, data: Dataset, device: str, counts: list[int], alike: int) -> list[Way]:
+    """Side by side, and in one stack where that can be: each with more, as long as that is worthwhile."""
     ways: list[Way] = []
-    free = _free(torch.device(device))
-    stacks = can_stack(build(experiment.network, data.shape, data.classes), data.shape)
+    free, held = _free(torch.device(device)), data.images.numel()
+    stacks = held <= MOST_OF_DEVICE * free and can_stack(
+        build(experiment.network, data.shape, data.classes), data.shape
+    )
     for stacking in (False, True) if stacks else (False,):
         last = ways[0] if stacking else None
-        for count in counts[1:] if stacking else counts:
+        for count in [count for count in counts if 1 < count <= alike] if stacking else counts:
             try:
-                found = _tried(Trainer(data, device), experiment, count, count if stacking else 1, False)
+                found = _tried(experiment, data, device, count, count if stacking else 1, False)
             except torch.OutOfMemoryError:
                 if not ways:
                     raise
                 break
             ways.append(found)
-            if (last and found.seconds * WORTHWHILE > last.seconds) or 2 * found.memory > ROOM * free:
+            if (last and found.seconds * WORTHWHILE > last.seconds) or 2 * found.memory + held > ROOM * free:
                 break
             last = found
     return ways
 
 
 def _compiled(experiment: Experiment, data: Dataset, device: str, best: Way) -> list[Way]:
-    return [_tried(Trainer(data, device, compiled=True), experiment, best.together, best.stack, True)]
+    return [_tried(experiment, data, device, best.together, best.stack, True)]
 
 
-def _tried(trainer: Trainer, experiment: Experiment, together: int, stack: int, compiled: bool) -> Way:
-    data = trainer.data
-    trainer.give_room()
-    on_card = trainer.device.type == "cuda"  # tests have it tried where there is none
+def _tried(experiment: Experiment, data: Dataset, device: str, together: int, stack: int, compiled: bool) -> Way:
+    on_card = device != "cpu"  # tests have it tried where there is none
+    gc.collect()  # the last one's images, before it is asked whether there is room for them
     if on_card:
-        torch.cuda.reset_peak_memory_stats(trainer.device)
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+    trainer = Trainer(data, device, compiled)
+    before = torch.cuda.memory_reserved(device) if on_card else 0
     jobs = []
     for seed in range(together):
         start = initialise(experiment.network, data.shape, data.classes, seed)
         jobs.append(Training(experiment.network, experiment.recipe, data.all(), seed, start, {}))
     courses = [trainer.course(jobs[first : first + stack]) for first in range(0, together, stack)]
     seconds = _measured(trainer, courses)
-    memory = torch.cuda.max_memory_reserved(trainer.device) if on_card else 0
+    memory = torch.cuda.max_memory_reserved(device) - before if on_card else 0
     return Way(together, stack, compiled, seconds, memory)
 
 
@@ -159,7 +171,7 @@ def _apart(act: Callable[[], list[Way]]) -> list[Way]:
     """What `act` gives, done in a forked process."""
     context = mp.get_context("fork")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_send, args=(theirs, act))
+    process = context.Process(target=_send, args=(theirs, act), daemon=True)
     process.start()
     theirs.close()
     try:
@@ -167,7 +179,11 @@ def _apart(act: Callable[[], list[Way]]) -> list[Way]:
     except EOFError:
         process.join()
         told = f"its process ended with exit code {process.exitcode}"
-    process.join()
+    except BaseException:  # an interrupt: the card is not held any longer
+        process.kill()
+        raise
+    finally:
+        process.join()
     if isinstance(told, str):
         raise Untried(f"no training came through on the card: {told}")
     return told
@@ -184,15 +200,16 @@ def _send(pipe: Connection, act: Callable[[], list[Way]]) -> None:
 # What was found before
 
 
-def _path(experiment: Experiment, data: Dataset, device: str, counts: list[int]) -> Path:
+def _path(experiment: Experiment, data: Dataset, device: str, counts: list[int], alike: int) -> Path:
     recipe = experiment.recipe
     depends = {
         "card": device,
         "torch": torch.__version__,
-        "data": [*data.shape, data.classes, len(data.images), data.mapped],
+        "code": code(),
+        "data": [*data.shape, data.classes, len(data.images), data.mapped, data.there],
         "network": experiment.network.model_dump(mode="json"),
         "recipe": recipe.model_dump(mode="json", include={"batch", "optimizer", "precision", "augment"}),
-        "counts": counts,
+        "counts": [*counts, alike],
     }
     name = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
     return user_cache_path("tombola") / "tuning" / f"{name}.json"

@@ -12,12 +12,15 @@ import io
 import multiprocessing as mp
 import os
 import pickle
+import queue
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -27,7 +30,14 @@ from engine.training import PATIENCE, Checkpoint, Course, Epoch, Result, Trainer
 
 
 class NoRoom(Exception):
-    """A training did not fit on the device beside those that were there; it has to be done again, from where it was."""
+    """A training did not fit on the device; it has to be done again, from where it was.
+
+    `at_once` were there or meant to be, itself included; 0 where there is more room now than there was.
+    """
+
+    def __init__(self, at_once: int) -> None:
+        super().__init__("no room on the device")
+        self.at_once = at_once
 
 
 Report = Epoch | Result | Checkpoint | Exception
@@ -89,7 +99,7 @@ class Pool:
     @property
     def most(self) -> int:
         """How many alike trainings would begin as one stack now, at least 1."""
-        room = max((self.together - len(worker.keys) for worker in self._workers), default=0)
+        room = max(self.together - len(worker.keys) for worker in self._workers)
         return max(1, min(self.stack, room))
 
     def submit(self, jobs: Sequence[Training], resume: Checkpoint | None = None) -> None:
@@ -123,12 +133,8 @@ class Pool:
                 continue
             if not isinstance(report, Epoch):
                 worker.keys.remove(key)
-            if isinstance(report, NoRoom):
-                if not worker.keys:
-                    report = TrainingFailed("the device has not even room for this training alone: free some of it")
-                elif len(worker.keys) < self.together:  # else it was given before there were fewer
-                    self.together = (len(worker.keys) + 1) // 2
-                    self.stack = min(self.stack, self.together)
+            if isinstance(report, NoRoom) and report.at_once:  # once for all of a stack, which say the same
+                self.together = min(self.together, max(1, (report.at_once + 1) // 2))
             yield key, report
 
     def stop(self) -> None:
@@ -160,50 +166,86 @@ def _serve(
     torch.set_num_threads(threads)
     try:
         _take_turns(pipe, make_trainer(), lambda: bool(stop.value) or os.getppid() != parent)
-    except (EOFError, OSError):  # the parent has gone
+    except OSError:  # the parent has gone
         return
 
 
 def _take_turns(pipe: Connection, trainer: Trainer, should_stop: Callable[[], bool]) -> None:
     """Have all trainings that were given take turns, a step each, and report on them."""
     _send(pipe, (None, trainer.batches.place))
+    given: queue.SimpleQueue[tuple[list[Training], Checkpoint | None] | None] = queue.SimpleQueue()
+    # Read at all times: the parent may be writing a training while we write a result, each longer than a pipe is.
+    threading.Thread(target=_read, args=(pipe, given), daemon=True).start()
     courses: list[Course] = []
     while True:
-        while not courses or pipe.poll():
-            jobs, resume = _receive(pipe)
-            course = _tried(lambda: trainer.course(jobs, resume))  # noqa: B023  called at once
-            if isinstance(course, Course):
-                courses.append(course)
-                if course.rig.plain_because:
-                    _send(pipe, (None, course.rig.plain_because))
+        while not courses or not given.empty():
+            if (work := given.get()) is None:
+                return
+            begun = _tried(partial(trainer.course, *work))
+            if isinstance(begun, Course):
+                courses.append(begun)
+                if begun.rig.plain_because:
+                    _send(pipe, (None, begun.rig.plain_because))
             else:
-                for job in jobs:
-                    _send(pipe, (job.key, course))
-            del course  # else an ended one would keep its rig
-        for course in courses[:]:
-            said: Any
-            if course.settled and should_stop():
-                said, course.over = list(enumerate(course.checkpoints())), True
-            elif isinstance(said := _tried(course.advance), Exception):
-                said, course.over = [(member, said) for member in range(len(course.jobs))], True
-            if course.over:
-                courses.remove(course)
-                if any(isinstance(report, NoRoom) for _, report in said):
-                    trainer.give_room()
-                else:
-                    trainer.end(course)
-            for member, report in said:
-                _send(pipe, (course.jobs[member].key, report))
+                _refuse(pipe, trainer, work[0], begun, courses)
+            del begun  # else an ended one would keep its rig
+        for place in range(len(courses) - 1, -1, -1):
+            _turn(pipe, trainer, courses, place, should_stop)
         if courses and all(course.waiting for course in courses):
             time.sleep(PATIENCE)
 
 
+def _read(pipe: Connection, given: queue.SimpleQueue[Any]) -> None:
+    """Pass on what the parent sends, and that it is gone."""
+    with suppress(EOFError, OSError):
+        while True:
+            given.put(_receive(pipe))
+    given.put(None)
+
+
+def _turn(
+    pipe: Connection, trainer: Trainer, courses: list[Course], place: int, should_stop: Callable[[], bool]
+) -> None:
+    """A turn of one course; it leaves the list when it is over."""
+    course = courses[place]
+    if course.settled and should_stop():
+        said: Any = list(enumerate(course.checkpoints()))
+        course.over = True
+    else:
+        said = _tried(course.advance)
+    jobs = course.jobs
+    if isinstance(said, Exception):
+        del courses[place], course  # with its rig
+        _refuse(pipe, trainer, jobs, said, courses)
+        return
+    if course.over:
+        trainer.end(courses.pop(place))
+    for member, report in said:
+        _send(pipe, (jobs[member].key, report))
+
+
+def _refuse(
+    pipe: Connection, trainer: Trainer, jobs: Sequence[Training], why: Exception, courses: list[Course]
+) -> None:
+    """Say of trainings that they cannot be done, or not beside what is there."""
+    if isinstance(why, torch.OutOfMemoryError):
+        at_once = len(jobs) + sum(len(course.jobs) for course in courses)
+        idle = bool(trainer.idle)
+        # After a spoilt capture torch may fail once more here; then that is what we have to say.
+        failed = _tried(trainer.give_room)
+        why = failed or NoRoom(0 if idle and at_once == 1 else at_once)
+        if isinstance(why, NoRoom) and why.at_once == 1:
+            why = TrainingFailed("the device has not even room for this training alone: free some of it")
+    for job in jobs:
+        _send(pipe, (job.key, why))
+
+
 def _tried(act: Callable[[], Any]) -> Any:
-    """What `act` gives, or the report that it failed."""
+    """What `act` gives, or why it failed."""
     try:
         return act()
     except torch.OutOfMemoryError:
-        return NoRoom()
+        return torch.OutOfMemoryError()  # a new one: the other's frames hold what did not fit
     except Exception:
         return TrainingFailed(traceback.format_exc())
 

@@ -115,7 +115,7 @@ def test_a_rig_used_before_trains_like_a_new_one():
     trainer.train(job(5, lr=1.0))
     trainer.train(job(6, masked=False, optimizer="adam", lr=0.1))
     assert same(fresh, trainer.train(wanted))
-    assert len(trainer._rigs) == 1, "one at a time needs one rig"
+    assert len(trainer.idle) == 1, "one at a time needs one rig"
 
 
 def test_learning_rates_come_from_the_schedule_whichever_way(monkeypatch):
@@ -188,8 +188,8 @@ def test_trainings_side_by_side_on_a_card_end_as_if_each_were_alone():
     jobs = [job(seed, masked=seed % 2 == 0, epochs=2 + seed % 2) for seed in range(8)]
     trainer = Trainer(DATA, "cuda")
     together = in_turns(trainer, [[job] for job in jobs])
-    assert len(trainer._rigs) == 8
-    assert all(rig.plain_because == "" for _, rig in trainer._rigs)
+    assert len(trainer.idle) == 8
+    assert all(rig.plain_because == "" for _, rig in trainer.idle)
     assert all(same(together[wanted.key], Trainer(DATA, "cuda").train(wanted)) for wanted in jobs)
     again = in_turns(trainer, [[job] for job in jobs[::-1]])
     assert all(same(together[key], again[key]) for key in together)

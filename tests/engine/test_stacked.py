@@ -1,5 +1,6 @@
 """A stack of networks computes what its members would alone, and says where it cannot."""
 
+from dataclasses import replace
 from functools import partial
 from typing import get_args
 
@@ -128,6 +129,21 @@ def test_members_with_classes_of_their_own_are_judged_on_these():
     results, _ = ended(Trainer(DATA).course(jobs))
     for wanted, result in zip(jobs, results, strict=True):
         near(result, Trainer(DATA).train(wanted))
+
+
+def test_members_whose_held_out_samples_differ_in_number_are_judged_on_all_of_their_own():
+    low = DATA.labels < 5
+    few = DATA.test[low[DATA.test] | (torch.arange(len(DATA.test)) % 3 == 0)]
+    data = replace(DATA, test=few, identity="fewer")
+    jobs = []
+    for seed, classes in enumerate([(0, 1, 2, 3, 4), (5, 6, 7, 8, 9), (5, 6, 7, 8, 0)]):
+        whole = data.of_classes("part", classes)
+        view = View(whole.data, "part", classes, whole.samples[:500])
+        jobs.append(job(seed, view=view, start=initialise(NETWORK, DATA.shape, 5, seed), mask={}))
+    results, _ = ended(Trainer(data).course(jobs))
+    assert len({result.test.count for result in results}) == 3
+    for wanted, result in zip(jobs, results, strict=True):
+        near(result, Trainer(data).train(wanted))
 
 
 def test_one_whose_loss_is_not_finite_ends_the_stack_and_is_named():

@@ -29,7 +29,7 @@ def figures(monkeypatch):
     told: dict[tuple[int, int, bool], float] = {}
     asked: list[tuple[int, int, bool]] = []
 
-    def tried(trainer, experiment, together, stack, compiled):
+    def tried(experiment, data, device, together, stack, compiled):
         asked.append((together, stack, compiled))
         if (together, stack, compiled) not in told:
             raise torch.OutOfMemoryError
@@ -43,7 +43,7 @@ def figures(monkeypatch):
 def test_more_at_once_is_taken_where_it_is_worthwhile(figures):
     told, asked = figures
     told |= {(1, 1, False): 8e-6, (2, 1, False): 5e-6, (4, 1, False): 4.9e-6, (2, 2, False): 6e-6, (4, 4, False): 7e-6}
-    assert way(EXPERIMENT, DATA, "cpu", 8, 1000).together == 2
+    assert way(EXPERIMENT, DATA, "cpu", 8, 8, 1000).together == 2
     assert (8, 1, False) not in asked, "four were no better than two"
 
 
@@ -51,30 +51,30 @@ def test_a_stack_is_taken_where_it_beats_all_side_by_side(figures):
     told, _ = figures
     told |= {(1, 1, False): 8e-6, (2, 1, False): 6e-6, (4, 1, False): 5e-6, (8, 1, False): 4.9e-6}
     told |= {(2, 2, False): 5e-6, (4, 4, False): 4e-6, (8, 8, False): 3e-6}
-    found = way(EXPERIMENT, DATA, "cpu", 8, 1000)
+    found = way(EXPERIMENT, DATA, "cpu", 8, 8, 1000)
     assert (found.together, found.stack, found.compiled) == (8, 8, False)
 
 
 def test_no_more_are_tried_than_can_ever_be_at_once(figures):
     told, asked = figures
     told |= {(1, 1, False): 8e-6, (2, 1, False): 4e-6, (2, 2, False): 3e-6}
-    assert way(EXPERIMENT, DATA, "cpu", 3, 1000).together == 2
+    assert way(EXPERIMENT, DATA, "cpu", 3, 8, 1000).together == 2
     assert max(together for together, _, _ in asked) == 2
 
 
 def test_what_does_not_fit_is_left_out(figures):
     told, _ = figures
     told |= {(1, 1, False): 8e-6}
-    assert way(EXPERIMENT, DATA, "cpu", 8, 1000).together == 1
+    assert way(EXPERIMENT, DATA, "cpu", 8, 8, 1000).together == 1
 
 
 def test_compiling_is_tried_for_long_runs_and_taken_where_it_wins_its_time_back(figures):
     told, asked = figures
     told |= {(1, 1, False): 1e-5, (1, 1, True): 5e-6}
-    assert not way(EXPERIMENT, DATA, "cpu", 1, 1000).compiled
+    assert not way(EXPERIMENT, DATA, "cpu", 1, 8, 1000).compiled
     assert not any(compiled for _, _, compiled in asked)
-    assert way(EXPERIMENT, DATA, "cpu", 1, int(HOUR / 1e-5)).compiled, "half an hour for a minute"
-    assert not way(EXPERIMENT, DATA, "cpu", 1, 1000).compiled, "known by now, but not worth it"
+    assert way(EXPERIMENT, DATA, "cpu", 1, 8, int(HOUR / 1e-5)).compiled, "half an hour for a minute"
+    assert not way(EXPERIMENT, DATA, "cpu", 1, 8, 1000).compiled, "known by now, but not worth it"
     assert [compiled for _, _, compiled in asked].count(True) == 1
 
 
@@ -89,25 +89,25 @@ def test_one_that_cannot_be_compiled_trains_without(figures, monkeypatch):
             raise Untried("no compiler") from None
 
     monkeypatch.setattr(tuning, "_apart", failing)
-    assert not way(EXPERIMENT, DATA, "cpu", 1, int(HOUR / 1e-5)).compiled
+    assert not way(EXPERIMENT, DATA, "cpu", 1, 8, int(HOUR / 1e-5)).compiled
 
 
 def test_a_network_that_cannot_be_stacked_is_tried_side_by_side_alone(figures):
     told, asked = figures
     told |= {(1, 1, False): 8e-6, (2, 1, False): 4e-6, (2, 2, False): 1e-6}
     changed = EXPERIMENT.network.model_copy(update={"name": "densenet121", "width": 0.25})
-    way(EXPERIMENT.model_copy(update={"network": changed}), DATA, "cpu", 2, 1000)
+    way(EXPERIMENT.model_copy(update={"network": changed}), DATA, "cpu", 2, 8, 1000)
     assert {stack for _, stack, _ in asked} == {1}
 
 
 def test_a_damaged_memory_is_as_none(figures):
     told, asked = figures
     told |= {(1, 1, False): 8e-6}
-    found = way(EXPERIMENT, DATA, "cpu", 1, 1000)
+    found = way(EXPERIMENT, DATA, "cpu", 1, 8, 1000)
     [kept] = (tuning.user_cache_path("tombola") / "tuning").iterdir()
     for text in ("", "[{}]", "nonsense", json.dumps([{"together": 1}])):
         kept.write_text(text)
-        assert way(EXPERIMENT, DATA, "cpu", 1, 1000) == found
+        assert way(EXPERIMENT, DATA, "cpu", 1, 8, 1000) == found
     assert len(asked) == 5
 
 
@@ -118,10 +118,10 @@ from engine.data import load
 from presets.loading import load as load_preset
 experiment = load_preset("digits-demo")
 data = load(experiment.data)
-found = tuning.way(experiment, data, sys.argv[1], 8, 100_000)
+found = tuning.way(experiment, data, sys.argv[1], 8, 8, 100_000)
 tuning._apart = None  # a second trial would call it
-assert tuning.way(experiment, data, sys.argv[1], 8, 100_000) == found
-for way in tuning._read(tuning._path(experiment, data, sys.argv[1], [1, 2, 4, 8])):
+assert tuning.way(experiment, data, sys.argv[1], 8, 8, 100_000) == found
+for way in tuning._read(tuning._path(experiment, data, sys.argv[1], [1, 2, 4, 8], 8)):
     assert way.seconds > 0
     print(way.together, way.stack)
 """

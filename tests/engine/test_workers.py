@@ -127,6 +127,42 @@ def test_one_that_does_not_fit_alone_fails_with_a_clear_line():
         pool.close()
 
 
+class Single(Small):
+    ROOM = 1
+
+
+def test_a_run_in_stacks_on_a_device_with_room_for_one_ends_well(tmp_path, monkeypatch):
+    bench = Bench(tmp_path)
+    run_id = bench.create()
+    monkeypatch.setattr("engine.run.Trainer", Single)
+    monkeypatch.setattr("engine.devices.choose", lambda *_: Plan("cpu", 1, 1, together=4, stack=4))
+    assert run(run_id, bench.db, bench.files) == 0
+    [(together, stack)] = bench.rows(
+        "SELECT json_extract(plan, '$.together'), json_extract(plan, '$.stack') FROM attempts WHERE run = :run", run_id
+    )
+    assert (together, stack) == (1, 4)
+
+
+def test_results_and_trainings_longer_than_a_pipe_cross_without_waiting_for_each_other():
+    wide = Network(name="conv3", width=0.75)  # 0.8 MB of weights
+    view = DATA.of_samples("few", DATA.train[:96])
+    jobs = [
+        Training(wide, Recipe(lr=0.1, epochs=1, batch=64), view, seed, initialise(wide, DATA.shape, 10, seed), {})
+        for seed in range(8)
+    ]
+    pool = Pool(lambda: Trainer(DATA), 1, 1, 2, 2)
+    try:
+        ended, until = 0, time.monotonic() + 60
+        while ended < 8 and time.monotonic() < until:
+            while jobs and pool.free:
+                pool.submit([jobs.pop(0) for _ in range(pool.most)])
+            for _, report in pool.reports(0.2):
+                ended += isinstance(report, Result)
+        assert ended == 8
+    finally:
+        pool.close()
+
+
 def test_a_run_on_a_device_with_too_little_room_ends_with_the_same_rows(tmp_path, monkeypatch):
     bench = Bench(tmp_path)
     roomy, narrow = bench.create(seeds=[0]), bench.create(seeds=[0])
