@@ -1,18 +1,16 @@
 """Batches of a data set as networks take them: from bytes, wherever they fit, to normalised inputs on the device.
 
-The images lie on the device where they fill no more than half of what is free there; else in pinned memory, from which
-batches are copied while the device computes; images that are mapped from their file are read as they are needed.
+The images lie on the device where they fill no more than half of what is free there; else in memory, or mapped from
+their file, and batches are copied through pinned buffers while the device computes.
 """
 
 from __future__ import annotations
 
-import psutil
 import torch
 from torch import Tensor
 
 from engine.data.augmentation import Augmentation
 from engine.data.dataset import Dataset
-from engine.data.prepared import MOST_OF_MEMORY
 
 MOST_OF_DEVICE = 0.5
 """Share of the device's free memory that images may fill; activations need the rest."""
@@ -41,11 +39,18 @@ class Batches:
 
         `rows` (int64 [B]): where in its tables the augmentation has them, if not at the samples' own numbers.
         """
-        images = self._images.index_select(0, samples.to(self._images.device)).view(-1, *self.shape)
-        images = images.to(self.device)
+        images = self._picked(samples.to(self._images.device)).view(-1, *self.shape)
         if augmentation is not None:
             images = augmentation(images, (samples if rows is None else rows).to(self.device))
         return torch.addcmul(self._shift, images.to(torch.float32), self._scale)
+
+    def _picked(self, samples: Tensor) -> Tensor:
+        """uint8 [B, C·H·W] on the device."""
+        if self.resident:
+            return self._images.index_select(0, samples)
+        # torch keeps such a buffer until the copy is done, whoever else asks for one.
+        buffer = torch.empty(len(samples), self._images.shape[1], dtype=torch.uint8, pin_memory=True)
+        return torch.index_select(self._images, 0, samples, out=buffer).to(self.device, non_blocking=True)
 
 
 def _resident(data: Dataset, device: torch.device) -> tuple[Tensor, str]:
@@ -59,6 +64,5 @@ def _resident(data: Dataset, device: torch.device) -> tuple[Tensor, str]:
     free = torch.cuda.mem_get_info(device)[0]
     if flat.numel() <= MOST_OF_DEVICE * free:
         return flat.to(device), f"{size} on {device}"
-    if not data.mapped and flat.numel() <= MOST_OF_MEMORY * psutil.virtual_memory().available:
-        return flat.pin_memory(), f"{size} in pinned memory: too many for {device}"
-    return flat, f"{size} {'mapped from their file' if data.mapped else 'in memory'}: too many for {device}"
+    lies = "mapped from their file" if data.mapped else "in memory"
+    return flat, f"{size} {lies}, copied through pinned buffers: too many for {device}"
