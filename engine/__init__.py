@@ -9,7 +9,8 @@ It reads an experiment from the store and writes everything that happens back in
   `training` one training, and several in turns; `rig` the network that they are done on, its steps and CUDA graphs
 - `masks`, `optimizers`, `schedules`, `draws` the parts of a training; `networks/`, `data/` what is trained on what
 - `recording` rows; `tensors` files; `reuse` trainings and `given` tickets of other runs; `forecast` cost; `devices`
-  and `cores` layout; `tuning` the fastest way on a card; `cards` the cards, who uses them, and which are reserved
+  and `cores` layout; `heap` memory that is kept; `tuning` the fastest way on a card; `cards` the cards, who uses them,
+  and which are reserved
 - `vision` the one door to torchvision
 
 A new method is one file in `searches/` (a generator of trainings, see its docstring), its settings as one class in
@@ -22,7 +23,7 @@ import os
 
 # OpenMP's threads spin for milliseconds wherever they wait for each other. Beside a busy neighbour that keeps the one
 # that is waited for from its core: two threads took 2.5 to 3.8 times as long as one. Asleep after 5000 turns they take
-# 1.1 to 1.2 times as long, and on a quiet machine as long as before (asleep at once, up to 15 % longer). Results are
+# 1.1 to 1.3 times as long, and on a quiet machine as long as before (asleep at once, up to 15 % longer). Results are
 # equal to the bit. libgomp reads this when torch loads it; a user's own word counts.
 if not os.environ.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}:
     os.environ["GOMP_SPINCOUNT"] = "5000"

@@ -17,6 +17,7 @@ from engine.data import Dataset, expected, facts
 from engine.devices import Plan, choose, fastest, resolve
 from engine.forecast import SearchForecast, cost, search_forecast
 from engine.given import NotGiven, tickets_of
+from engine.heap import keep_freed
 from engine.networks import build, initialise, weights
 from engine.schedules import steps_per_epoch
 from engine.searches import Context
@@ -151,6 +152,7 @@ def calibrate(experiment: Experiment, data: Dataset, layout: Plan) -> tuple[floa
 
     Measured on some steps. A recipe that diverges even here is timed as far as it came: the run will say where.
     """
+    keep_freed()  # as workers do
     torch.set_num_threads(layout.threads)
     before = _peak_bytes()
     trainer = Trainer(data, layout.device)

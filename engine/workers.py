@@ -26,6 +26,7 @@ from typing import Any
 
 import torch
 
+from engine.heap import keep_freed
 from engine.training import PATIENCE, Checkpoint, Course, Epoch, Result, Trainer, Training
 
 
@@ -163,6 +164,7 @@ def _serve(
         other.close()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a whole group may be told; the parent decides
         signal.signal(number, signal.SIG_IGN)
+    keep_freed()
     torch.set_num_threads(threads)
     try:
         _take_turns(pipe, make_trainer(), lambda: bool(stop.value) or os.getppid() != parent)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
+from multiprocessing.connection import Connection
 
 import torch
 
-from engine.training import Trainer, Training
+from engine.data import Dataset
+from engine.heap import keep_freed
+from engine.training import Trainer
 from presets.loading import load
 from presets.schema import Augment, Network
 from tests.bench import naive
@@ -51,15 +56,14 @@ def measure(trials: int, small: bool = False) -> Iterator[Figure | Skipped]:
 
 
 def compared(name: str, case: Case, trials: int) -> Iterator[Figure | Skipped]:
-    data = noise(case.shape, case.batch * (case.steps + WARM + 1) * 4, 2 * case.batch)
+    data = images(case)
     threads = torch.get_num_threads()
     cases: dict[str, Callable[[], float]] = {}
     for precision in ("float32", "bfloat16"):
         if precision != "float32" and not processor_flags() & {"avx512_bf16", "amx_bf16"}:
             yield Skipped("steps", f"{name}: engine, {precision}", "this processor has neither avx512_bf16 nor AMX")
             continue
-        wanted = recipe(case.batch, case.augment, precision=precision)
-        cases[f"engine, {precision}"] = engine(job(case.network, wanted, data), case.steps, Trainer(data))
+        cases[f"engine, {precision}"] = engine(case, precision)
     same = job(case.network, recipe(case.batch, case.augment), data)
     cases["naive"] = loop(naive.Loop(same, data), case.steps)
     used = plan([same], data, "cpu").threads
@@ -73,19 +77,34 @@ def compared(name: str, case: Case, trials: int) -> Iterator[Figure | Skipped]:
             yield Figure("steps", f"{name}: naive / {way}", "times", ratios(taken["naive"], taken[way]), least=least)
 
 
-def engine(wanted: Training, steps: int, trainer: Trainer) -> Callable[[], float]:
-    """Seconds a step, with as many threads as the engine would give it."""
-    threads = plan([wanted], trainer.data, "cpu").threads
+def images(case: Case) -> Dataset:
+    return noise(case.shape, case.batch * (case.steps + WARM + 1) * 4, 2 * case.batch)
+
+
+def engine(case: Case, precision: str) -> Callable[[], float]:
+    """Seconds a step, in a process that is set up as the engine's workers are; it trains when it is asked to only."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    context.Process(target=worker, args=(theirs, case, precision), daemon=True).start()
+    theirs.close()
 
     def trial() -> float:
-        before = torch.get_num_threads()
-        torch.set_num_threads(threads)
-        try:
-            return timed_steps(trainer, wanted, steps, WARM)
-        finally:
-            torch.set_num_threads(before)
+        ours.send(None)
+        return ours.recv()
 
     return trial
+
+
+def worker(pipe: Connection, case: Case, precision: str) -> None:
+    keep_freed()
+    data = images(case)
+    wanted = job(case.network, recipe(case.batch, case.augment, precision=precision), data)
+    torch.set_num_threads(plan([wanted], data, "cpu").threads)
+    trainer = Trainer(data)
+    with suppress(EOFError):
+        while True:
+            pipe.recv()
+            pipe.send(timed_steps(trainer, wanted, case.steps, WARM))
 
 
 def loop(training: naive.Loop, steps: int) -> Callable[[], float]:
