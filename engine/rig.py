@@ -148,12 +148,12 @@ class Rig:
     def load(self, member: int, state: State) -> None:
         """Copy a state into a member's own, laid-out tensors: `load_state_dict` without its bookkeeping."""
         for name, tensor in self.module.state_dict().items():
-            (self._part(tensor, member) if tensor.ndim else tensor).copy_(state[name])
+            self._part(tensor, member).copy_(state[name])
 
     def optimizer_state(self, member: int) -> State:
         """Views of a member's share of the optimizer's averages, and the counts of steps."""
         state = self.optimizer.state()
-        return {name: self._part(tensor, member) if tensor.ndim else tensor for name, tensor in state.items()}
+        return {name: self._part(tensor, member) for name, tensor in state.items()}
 
     def reset_counts(self) -> None:
         """Summed loss and correct answers of the epoch back to zero."""

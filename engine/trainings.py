@@ -179,6 +179,9 @@ class Trainings:
             self._record.done(key, report)
             self._settle(key, report)
         elif isinstance(report, NoRoom):
+            if report.at_once == 1:
+                words = "the device has no room even for this training alone: free some of its memory, or take another"
+                raise Failed(f"{phrase(wanted.about)}: {words}")
             self.carried -= wanted.carried
             wanted.images = wanted.carried = 0
             self._enqueue(key)

@@ -33,7 +33,7 @@ from engine.training import PATIENCE, Checkpoint, Course, Epoch, Result, Trainer
 class NoRoom(Exception):
     """A training did not fit on the device; it has to be done again, from where it was.
 
-    `at_once` were there or meant to be, itself included; 0 where there is more room now than there was.
+    `at_once` were there or meant to be, itself included: 1 where it was alone, 0 where there is more room now.
     """
 
     def __init__(self, at_once: int) -> None:
@@ -236,8 +236,6 @@ def _refuse(
         # After a spoilt capture torch may fail once more here; then that is what we have to say.
         failed = _tried(trainer.give_room)
         why = failed or NoRoom(0 if idle and at_once == 1 else at_once)
-        if isinstance(why, NoRoom) and why.at_once == 1:
-            why = TrainingFailed("the device has not even room for this training alone: free some of it")
     for job in jobs:
         _send(pipe, (job.key, why))
 

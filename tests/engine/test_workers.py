@@ -11,7 +11,7 @@ from engine.devices import Plan
 from engine.networks import Network, initialise
 from engine.run import run
 from engine.training import Checkpoint, Course, Epoch, Result, Trainer, Training
-from engine.workers import NoRoom, Pool, Report, TrainingFailed
+from engine.workers import NoRoom, Pool, Report
 from presets.schema import Data, Recipe
 from tests.engine.running import Bench
 
@@ -116,15 +116,14 @@ class Full(Small):
     ROOM = 0
 
 
-def test_one_that_does_not_fit_alone_fails_with_a_clear_line():
-    pool = Pool(lambda: Full(DATA), 1, 1, 4)
-    try:
-        pool.submit([job(0)])
-        [(_, report)] = list(finished(pool, 1))
-        assert isinstance(report, TrainingFailed)
-        assert "not even room for this training alone" in str(report)
-    finally:
-        pool.close()
+def test_a_run_whose_trainings_do_not_fit_even_alone_fails_with_a_clear_line(tmp_path, monkeypatch, capsys):
+    bench = Bench(tmp_path)
+    run_id = bench.create(seeds=[0])
+    monkeypatch.setattr("engine.run.Trainer", Full)
+    assert run(run_id, bench.db, bench.files) == 1
+    [(message,)] = bench.rows("SELECT message FROM runs WHERE id = :run", run_id)
+    assert "no room even for this training alone" in message
+    assert "traceback" not in message + capsys.readouterr().out
 
 
 class Single(Small):
