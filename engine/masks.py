@@ -5,6 +5,7 @@ A mask maps the name of each prunable weight to a bool tensor of the weight's sh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -51,14 +52,25 @@ def pools(kinds: Mapping[str, str], rates: Mapping[str, float], scope: str) -> l
 def prune(weights: Mapping[str, Tensor], mask: Mask, pool: Sequence[str], count: int) -> Mask:
     """`mask` without the `count` living weights of smallest magnitude in the layers of `pool`.
 
-    Exactly `count` weights go; of equal magnitudes those that come first (layers in the order of `pool`, then row-major
-    index) go first. Where magnitudes differ this is torch.nn.utils.prune.global_unstructured with an integer amount.
+    Where magnitudes differ this is torch.nn.utils.prune.global_unstructured with an integer amount.
 
     Raises:
         ValueError: a living weight is not finite, or fewer than `count` live.
     """
+    return prune_lowest({name: weights[name].detach().abs() for name in pool}, mask, pool, count)
+
+
+def prune_lowest(scores: Mapping[str, Tensor], mask: Mask, pool: Sequence[str], count: int) -> Mask:
+    """`mask` without the `count` living weights of lowest score in the layers of `pool`.
+
+    Exactly `count` weights go; of equal scores those that come first (layers in the order of `pool`, then row-major
+    index) go first.
+
+    Raises:
+        ValueError: a living weight's score is not finite, or fewer than `count` live.
+    """
     living = torch.cat([mask[name].flatten() for name in pool])
-    size = torch.cat([weights[name].detach().flatten() for name in pool])[living].abs()
+    size = torch.cat([scores[name].flatten() for name in pool])[living]
     if not 0 <= count <= len(size):
         raise ValueError(f"cannot prune {count} of {len(size)} weights")
     if not torch.isfinite(size).all():
@@ -131,3 +143,27 @@ def scattered(mask: Mask, *key: str | int) -> Mask:
     flat = flat[permutation(len(flat), *key)]
     parts = flat.split([keep.numel() for keep in mask.values()])
     return {name: part.view(keep.shape).clone() for (name, keep), part in zip(mask.items(), parts, strict=True)}
+
+
+def drawn(counts: Mapping[str, int], shapes: Mapping[str, tuple[int, ...]], *key: str | int) -> Mask:
+    """A random mask that keeps `counts` of each layer."""
+    kept = {name: torch.arange(math.prod(shapes[name])) < count for name, count in counts.items()}
+    return shuffled({name: keep.view(shapes[name]) for name, keep in kept.items()}, *key)
+
+
+def largest(scores: Mapping[str, Tensor], counts: Mapping[str, int]) -> Mask:
+    """The `counts` entries of largest score in each layer; of equal ones the last (layers alone, row-major index)."""
+    mask = full(scores)
+    for name, count in counts.items():
+        mask = prune_lowest(scores, mask, (name,), scores[name].numel() - count)
+    return mask
+
+
+def shuffled_weights(weights: Mapping[str, Tensor], mask: Mask, *key: str | int) -> dict[str, Tensor]:
+    """`weights` with the kept ones of each layer in another order among their places (Su et al., arXiv 2009.11094)."""
+    moved = dict(weights)
+    for name, keep in mask.items():
+        kept = weights[name][keep]
+        moved[name] = weights[name].clone()
+        moved[name][keep] = kept[permutation(len(kept), *key, name)]
+    return moved

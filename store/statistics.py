@@ -8,16 +8,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache
+from statistics import NormalDist
+
+
+def t975(df: int) -> float:
+    """The 97.5 % quantile of Student's t with `df` ≥ 1 degrees of freedom, to 12 digits or more."""
+    return quantile(0.975, df)
 
 
 @cache
-def t975(df: int) -> float:
-    """The 97.5 % quantile of Student's t with `df` ≥ 1 degrees of freedom, to 12 digits or more."""
+def quantile(share: float, df: int) -> float:
+    """The quantile of Student's t below which `share`, above one half, of the distribution lies."""
     if df < 1:
         raise ValueError("Student's t needs at least one degree of freedom")
     # Newton from below: beyond 0 the distribution is concave, so each step stays short of the quantile.
-    t = 1.959963984540054  # the normal quantile, below every t
-    while (step := (0.95 - _within(t, df)) / (2 * _density(t, df))) > 1e-14 * t:
+    t = NormalDist().inv_cdf(share)  # below every t
+    while (step := (2 * share - 1 - _within(t, df)) / (2 * _density(t, df))) > 1e-14 * t:
         t += step
     return t
 
