@@ -10,10 +10,31 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from engine.masks import due, pools
+from engine.measurements.interpolation import STATISTICS
 from engine.networks import Weight
 from engine.schedules import steps_per_epoch
-from engine.searches import leader, reached
-from presets.schema import Colt, Experiment, Transfer, steps_of
+from engine.searches import leader, prunable, reached
+from presets.schema import (
+    Arm,
+    AtOnce,
+    Colt,
+    Correlation,
+    Corruption,
+    Experiment,
+    Finding,
+    Found,
+    Grasp,
+    Hybrid,
+    Imp,
+    RandomTickets,
+    Recipe,
+    Rewinding,
+    Snip,
+    Stability,
+    Successive,
+    Transfer,
+    steps_of,
+)
 
 MOST_ROUNDS = 1000  # a search that needs more is refused: its rate is far too small for its target
 
@@ -48,20 +69,28 @@ def search_forecast(
     Raises:
         Unreachable: the target cannot be met.
     """
-    settings = leader(experiment, name)
+    at_once = experiment.searches[name]
     place = f"searches.{name}"
-    rates = settings.rates()
-    kinds = {w.name: w.kind for w in weights if w.kind in rates}
+    kinds = prunable(experiment, name, weights)
     if not kinds:
         held = ", ".join(sorted({w.kind for w in weights} - {"norm"}))
-        asked = ", ".join(rates)
-        raise Unreachable(f"{place}.rate: {experiment.network.name} has no {asked} layers to prune (it has {held})")
+        key, asked = (
+            ("layers", at_once.layers) if isinstance(at_once, AtOnce) else ("rate", leader(experiment, name).rates())
+        )
+        words = f"{experiment.network.name} has no {', '.join(asked)} layers to prune (it has {held})"
+        raise Unreachable(f"{place}.{key}: {words}")
+    if isinstance(at_once, AtOnce):
+        levels = dict(enumerate(at_once.sparsity, 1))
+        highest = sum(w.count for w in weights if w.name in kinds) / sum(w.count for w in weights)
+        return SearchForecast(levels, len(levels), len(levels), len(levels), highest)
+    settings = leader(experiment, name)
+    rates = settings.rates()
     full = {w.name: w.count for w in weights if w.name in kinds}
-    prunable = sum(full.values())
-    highest = prunable / sum(w.count for w in weights)
+    whole = sum(full.values())
+    highest = whole / sum(w.count for w in weights)
     if settings.until is not None and settings.of == "total" and settings.until > highest:
         raise Unreachable(
-            f"{place}.until: a total sparsity of {settings.until:g} cannot be reached: only {prunable:,} weights are "
+            f"{place}.until: a total sparsity of {settings.until:g} cannot be reached: only {whole:,} weights are "
             f"prunable; the highest is {highest:.4f}"
         )
 
@@ -72,12 +101,12 @@ def search_forecast(
         path: dict[int, float] = {}
         number = done
         while settings.rounds is None or number < settings.rounds:
-            if settings.until is not None and reached(settings, prunable - sum(left), kinds, weights):
+            if settings.until is not None and reached(settings, whole - sum(left), kinds, weights):
                 break
             gone = [due(min(1.0, rate), count) for (rate, _), count in zip(groups, left, strict=True)]
             left = [count - less for count, less in zip(left, gone, strict=True)]
             number += 1
-            path[number] = 1.0 - sum(left) / prunable
+            path[number] = 1.0 - sum(left) / whole
             if not any(gone) or number >= MOST_ROUNDS:
                 return path, settings.until is None
         return path, True
@@ -98,73 +127,199 @@ def search_forecast(
 
 @dataclass(frozen=True)
 class Cost:
-    """Training images forward and backward: of searches, of arms beyond them, and all trainings that make them up."""
+    """Training images forward and backward: of searches, of arms beyond them, and all trainings that make them up; and
+    images that measurements see, forward only."""
 
     search: int
     evaluation: int
     trainings: int
+    forward: int = 0
 
     @property
     def total(self) -> int:
         return self.search + self.evaluation
 
 
-def cost(experiment: Experiment, images: int, sparsities: Mapping[tuple[str, int], Mapping[int, float]]) -> Cost:
-    """Images of the whole run, given the sparsity after every round of each (search, seed) and the data set's size.
+def cost(
+    experiment: Experiment,
+    images: Mapping[str, int],
+    classes: int,
+    held_out: int,
+    sparsities: Mapping[tuple[str, int], Mapping[int, float]],
+) -> Cost:
+    """Images of the whole run, given the sparsity after every round of each (search, seed), the training images of
+    every search's data ("" those that arms train on), its classes, and its test images.
 
     A training that two parts share is counted once, for the search where one of them is a search. It goes by names
     for what makes trainings equal: a ticket's own training is the next round's of an IMP search, the first round's
     without rewinding is the dense network's.
     """
-    recipe = experiment.recipe
-    per_epoch = steps_per_epoch(images, recipe.batch)
-    whole = recipe.epochs * images
-    searched: dict[tuple[object, ...], int] = {}
-    evaluated: dict[tuple[object, ...], int] = {}
+    searched: dict[Name, int] = {}
+    evaluated: dict[Name, int] = {}
     for seed in experiment.seeds:
-        for name, settings in experiment.searches.items():
-            step = start_step(experiment, name, per_epoch)
-            tail = whole - step * images // per_epoch
-            if step:
-                searched["point", step, seed] = whole - tail
-            for number in () if isinstance(settings, Transfer) else sparsities[name, seed]:
-                if isinstance(settings, Colt):
-                    parts = settings.segments
-                    for member in range(parts):
-                        share = tail * (member + 1) // parts - tail * member // parts
-                        searched["member", name, seed, number, member] = share
-                else:
-                    searched[ticket_name(name, number - 1, step, seed)] = tail
+        for name in experiment.searches:
+            searched |= _searched(experiment, name, seed, images[name], classes, sparsities[name, seed])
         for arm_name, arm in experiment.arms.items():
             if arm.ticket is None:
-                evaluated[ticket_name("", 0, 0, seed)] = whole
+                recipe = experiment.recipe_of("", arm)
+                evaluated[dense_name(recipe, Corruption(), 0, seed)] = recipe.epochs * images[""]
             for name in experiment.tickets_of(arm):
-                step = start_step(experiment, name, per_epoch)
-                tail = whole - step * images // per_epoch
                 found = sparsities[name, seed]
                 for number in found if arm.at is None or not found else nearest(arm.at, found):
-                    if arm.mask == "found" and arm.start == "ticket":
-                        evaluated[ticket_name(name, number, step, seed)] = tail
-                    elif arm.mask == "full" and arm.start == "reinit":
-                        evaluated["reinit", seed] = whole
-                    elif arm.mask == "full":  # one for all tickets of a start, and IMP's first round is the same
-                        given = isinstance(experiment.searches[name], Transfer)
-                        evaluated[("given", name, seed) if given else ticket_name("", 0, step, seed)] = tail
-                    else:
-                        evaluated[arm_name, name, number, seed] = whole if arm.start == "reinit" else tail
+                    sparsity = found[number]
+                    evaluated |= _evaluated(experiment, arm_name, arm, name, number, seed, images, sparsity)
+        for check in experiment.checks.values():
+            paths = {
+                name: sparsities[name, seed]
+                for name, search in experiment.searches.items()
+                if isinstance(search, Found)
+            }
+            if isinstance(check, Stability):
+                evaluated |= _copies(experiment, check, seed, images, paths)
+            elif isinstance(check, Correlation):
+                evaluated |= _compared(experiment, check, seed, images, paths)
     extra = {name: count for name, count in evaluated.items() if name not in searched}
-    return Cost(sum(searched.values()), sum(extra.values()), len(searched) + len(extra))
+    forward = _measured(experiment, images[""], held_out, sparsities)
+    return Cost(sum(searched.values()), sum(extra.values()), len(searched) + len(extra), forward)
 
 
-def start_step(experiment: Experiment, name: str, per_epoch: int) -> int:
-    """Steps behind the start of a search's tickets; on new data a schedule begins anew."""
+def _measured(
+    experiment: Experiment, train: int, held_out: int, sparsities: Mapping[tuple[str, int], Mapping[int, float]]
+) -> int:
+    """Images that are looked at along the lines between networks."""
+    total = 0
+    for check in experiment.checks.values():
+        lines = 0
+        if isinstance(check, Stability):
+            names = check.searches or [n for n, search in experiment.searches.items() if isinstance(search, Found)]
+            lines = len(experiment.seeds) * (len(check.steps) + len(names) * len(check.at))
+        elif isinstance(check, Successive):
+            for (name, _), path in sparsities.items():
+                settings = experiment.searches[name]
+                if isinstance(settings, Imp | Colt) and name in (check.searches or experiment.searches):
+                    lines += max(len(path) - 1, 0) * getattr(settings, "segments", 1)
+        else:
+            continue
+        total += lines * check.points * ((train if check.error == "train" else held_out) + min(STATISTICS, train))
+    return total
+
+
+Name = tuple[object, ...]
+"""Equal for equal trainings."""
+
+
+def _searched(
+    experiment: Experiment, name: str, seed: int, images: int, classes: int, path: Mapping[int, float]
+) -> dict[Name, int]:
+    """Images of each training that finds a search's tickets."""
     settings = experiment.searches[name]
-    return 0 if isinstance(settings, Transfer) else steps_of(settings.rewind, per_epoch)
+    if isinstance(settings, Transfer | RandomTickets):
+        return {}
+    if isinstance(settings, Snip | Grasp):
+        return {("saliency", name, seed): settings.images * classes * (2 if isinstance(settings, Grasp) else 1)}
+    recipe, data = experiment.recipe_of(name), settings.data
+    per_epoch = steps_per_epoch(images, recipe.batch)
+    step = steps_of(settings.rewind, per_epoch) if isinstance(settings, Rewinding) else 0
+    tail = recipe.epochs * images - step * images // per_epoch
+    found: dict[Name, int] = {("point", recipe, data, step, seed): step * images // per_epoch} if step else {}
+    if isinstance(settings, Colt):
+        parts = settings.segments
+        for number in path:
+            for member in range(parts):
+                found["member", name, seed, number, member] = tail * (member + 1) // parts - tail * member // parts
+    elif isinstance(settings, Imp):
+        for number in path:
+            found[ticket_name(recipe, data, name, number - 1, step, seed)] = tail
+    else:
+        found[dense_name(recipe, data, step, seed)] = tail
+    return found
 
 
-def ticket_name(search: str, number: int, step: int, seed: int) -> tuple[object, ...]:
-    """A name that is equal for equal trainings from W_k on all the data; ticket 0 is the dense network."""
-    return ("ticket", search if number else "", number, step, seed)
+def _evaluated(
+    experiment: Experiment,
+    arm_name: str,
+    arm: Arm,
+    name: str,
+    number: int,
+    seed: int,
+    images: Mapping[str, int],
+    sparsity: float = 0.0,
+) -> dict[Name, int]:
+    """Images of an arm's training of one ticket, which has this sparsity."""
+    settings, recipe = experiment.searches[name], experiment.recipe_of(name, arm)
+    per_epoch = steps_per_epoch(images[""], recipe.batch)
+    step = steps_of(settings.rewind, per_epoch) if isinstance(settings, Rewinding) else 0
+    fresh = arm.network == "small" or arm.start in ("init", "reinit")
+    begin = steps_of(arm.begin, per_epoch) if arm.begin is not None else 0 if fresh else step
+    whole = recipe.epochs * images[""] - begin * images[""] // per_epoch
+    same = arm.weights == "own" and arm.network == "own" and (fresh or begin == step)
+    if same and arm.mask == "found" and (arm.start == "ticket" or (arm.start == "init" and not step)):
+        return {ticket_name(recipe, Corruption(), name, number, begin, seed): whole}
+    if same and arm.mask == "full" and arm.start != "trained":  # one for all tickets of a start
+        if arm.start == "reinit":
+            return {("reinit", recipe, begin, seed): whole}
+        if isinstance(settings, Transfer | Hybrid) and arm.start == "ticket":
+            return {("given", name, recipe, seed): whole}
+        return {dense_name(recipe, Corruption(), begin, seed): whole}
+    if arm.network == "small":
+        return {("small", recipe, begin, round(sparsity, 9), seed): whole}
+    return {(arm_name, name, number, seed): whole}
+
+
+Paths = Mapping[str, Mapping[int, float]]
+"""Sparsity after every round of each search."""
+
+
+def _copies(
+    experiment: Experiment, check: Stability, seed: int, images: Mapping[str, int], paths: Paths
+) -> dict[Name, int]:
+    """What instability analysis trains: to step k, and two copies from there."""
+    recipe, count = experiment.recipe, images[""]
+    per_epoch = steps_per_epoch(count, recipe.batch)
+    found: dict[Name, int] = {}
+    for length in check.steps:
+        step = steps_of(length, per_epoch)
+        before = step * count // per_epoch
+        if before < recipe.epochs * count:
+            found |= {("point", recipe, Corruption(), step, seed): before} if step else {}
+            tail = recipe.epochs * count - before
+            found |= {dense_name(recipe, Corruption(), step, seed): tail, ("copy", recipe, step, seed): tail}
+    for name in paths if check.searches is None else check.searches:
+        for number in nearest(check.at, paths[name]) if paths[name] else ():
+            own = _evaluated(experiment, "", Arm(ticket=name), name, number, seed, images)
+            found |= own | {("copy", *key): tail for key, tail in own.items()}
+    return found
+
+
+def _compared(
+    experiment: Experiment, check: Correlation, seed: int, images: Mapping[str, int], paths: Paths
+) -> dict[Name, int]:
+    """What weight correlation trains: the dense network, the ticket, and its mask with fresh weights."""
+    found: dict[Name, int] = {}
+    fresh = [name for name, arm in experiment.arms.items() if (arm.changes, arm.start) == (("start",), "reinit")]
+    for name in check.searches or paths:
+        settings, recipe = experiment.searches[name], experiment.recipe_of(name)
+        per_epoch = steps_per_epoch(images[name], recipe.batch)
+        step = steps_of(settings.rewind, per_epoch) if isinstance(settings, Rewinding) else 0
+        data = settings.data if isinstance(settings, Finding) else Corruption()
+        dense = dense_name(recipe, data, step, seed)
+        found[dense] = recipe.epochs * images[name] - step * images[name] // per_epoch
+        shared = [one for one in fresh if name in experiment.tickets_of(experiment.arms[one])]
+        arms = {"": Arm(ticket=name), (shared or ["fresh for a check"])[0]: Arm(ticket=name, start="reinit")}
+        for number in nearest([check.at], paths[name]) if paths[name] else ():
+            for arm_name, arm in arms.items():
+                found |= _evaluated(experiment, arm_name, arm, name, number, seed, images)
+    return found
+
+
+def dense_name(recipe: Recipe, data: Corruption, step: int, seed: int) -> Name:
+    """The dense network from W_k on all the data."""
+    return ticket_name(recipe, data, "", 0, step, seed)
+
+
+def ticket_name(recipe: Recipe, data: Corruption, search: str, number: int, step: int, seed: int) -> Name:
+    """A ticket from W_k on all the data; ticket 0 is the dense network."""
+    return ("ticket", recipe, data, search if number else "", number, step, seed)
 
 
 def nearest(levels: Iterable[float], sparsities: Mapping[int, float]) -> set[int]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
 from engine import cards
-from engine.data import Dataset, expected, facts
+from engine.arms import first_step
+from engine.data import Dataset, corrupted, expected, facts
 from engine.devices import Plan, choose, fastest, resolve
 from engine.forecast import SearchForecast, cost, search_forecast
 from engine.given import NotGiven, tickets_of
@@ -25,12 +27,27 @@ from engine.searches.colt import segments
 from engine.searches.transfer import fitted
 from engine.searches.transfer import path as given_path
 from engine.training import NotFinite, Stopped, Trainer, Training
-from presets.schema import Colt, Experiment, Pruning, Transfer, steps_of
+from presets.schema import (
+    Colt,
+    Corruption,
+    Experiment,
+    Hybrid,
+    OfWeights,
+    RandomTickets,
+    Ratios,
+    Recipe,
+    Rewinding,
+    Searching,
+    Stability,
+    Transfer,
+    steps_of,
+)
 
 CALIBRATION_SECONDS = 0.15  # long enough for a steady figure, short enough not to be noticed before a start
 WARM_STEPS = 2  # the first steps allocate
 MOST_SECONDS = 5.0  # where already the first steps of a large network take so long, they have to do
 PROCESS_BYTES = 330e6  # resident memory of an engine process with torch imported, measured on CPU
+BACKWARD = 3.0  # what an image costs forward and backward, over forward alone
 MASK_RATIO = 1 / 8  # a packed mask holds a bit a weight
 
 
@@ -43,24 +60,61 @@ def contexts(experiment: Experiment, data: Dataset, db: Path | None) -> dict[tup
     found = {}
     for name, settings in experiment.searches.items():
         for seed in experiment.seeds:
-            context = Context(experiment, name, seed, data)
+            context = Context(experiment, name, seed, seen_by(settings, data, experiment))
             try:
                 if isinstance(settings, Transfer):
                     context.given = tickets_of(settings, seed, db)
                     fitted(context.given[0].start, context.initial())
                 elif isinstance(settings, Colt):
-                    segments(data, settings, seed)
+                    segments(context.data, settings, seed)
+                elif isinstance(settings, RandomTickets | Hybrid):
+                    context.counts(settings.ratios, settings.sparsity[-1])
             except (NotGiven, ValueError) as error:
                 raise ValueError(f"searches.{name}.{error}") from None
             found[name, seed] = context
-        if isinstance(settings, Pruning):
+        first = found[name, experiment.seeds[0]]
+        if isinstance(settings, Rewinding):
+            _before_the_end(settings.rewind, first.recipe, first.per_epoch, f"searches.{name}.rewind")
+        if not isinstance(settings, Transfer):
+            search_forecast(experiment, name, first.weights)
+    _arms_fit(experiment, data, found)
+    for name, check in experiment.checks.items():
+        for length in check.steps if isinstance(check, Stability) else ():
             per_epoch = steps_per_epoch(len(data.train), experiment.recipe.batch)
-            if steps_of(settings.rewind, per_epoch) >= experiment.recipe.epochs * per_epoch:
-                last = f"{experiment.recipe.epochs} epochs of {per_epoch} steps"
-                place = f"searches.{name}.rewind"
-                raise ValueError(f"{place}: {settings.rewind} is not before the end of training ({last})")
-            search_forecast(experiment, name, found[name, experiment.seeds[0]].weights)
+            _before_the_end(length, experiment.recipe, per_epoch, f"checks.{name}.steps")
     return found
+
+
+def seen_by(settings: Searching, data: Dataset, experiment: Experiment) -> Dataset:
+    """The shape of the data that a search sees, corrupted or not: its images stay as they are, to save the time."""
+    if isinstance(settings, Transfer):
+        return data
+    there = replace(corrupted(replace(data, there=False), experiment.data, settings.data), there=data.there)
+    return there if settings.data != Corruption() else data
+
+
+def _arms_fit(experiment: Experiment, data: Dataset, contexts: Mapping[tuple[str, int], Context]) -> None:
+    """Whether every arm can be made of every ticket that is expected."""
+    for name, arm in experiment.arms.items():
+        for search in experiment.tickets_of(arm):
+            context = contexts[search, experiment.seeds[0]]
+            recipe = experiment.recipe_of(search, arm)
+            rewind = context.settings.rewind if isinstance(context.settings, Rewinding) else "0 epochs"
+            step = first_step(context, data, arm, steps_of(rewind, context.per_epoch))
+            per_epoch = steps_per_epoch(len(data.train), recipe.batch)
+            _before_the_end(f"{step} steps", recipe, per_epoch, f"arms.{name}.begin")
+            if arm.mask in get_args(Ratios) and not isinstance(context.settings, Transfer):
+                path = search_forecast(experiment, search, context.weights).path
+                try:
+                    context.counts(arm.mask, max(path.values()))
+                except ValueError as error:
+                    raise ValueError(f"arms.{name}.mask: {error}") from None
+
+
+def _before_the_end(length: str, recipe: Recipe, per_epoch: int, place: str) -> None:
+    if steps_of(length, per_epoch) >= recipe.epochs * per_epoch:
+        last = f"{recipe.epochs} epochs of {per_epoch} steps"
+        raise ValueError(f"{place}: {length} is not before the end of training ({last})")
 
 
 def plan(
@@ -89,7 +143,9 @@ def plan(
         key: given_path(context) if isinstance(context.settings, Transfer) else searches[key[0]].path
         for key, context in asked.items()
     }
-    images = cost(experiment, len(data.train), paths)
+    seed = experiment.seeds[0]
+    sizes = {name: len(asked[name, seed].data.train) for name in experiment.searches} | {"": len(data.train)}
+    images = cost(experiment, sizes, data.classes, len(data.test), paths)
     if where.device == "cpu":
         layout = choose(experiment, data, where.device, images.total)
         seconds, memory = calibrate(experiment, data, layout)
@@ -99,7 +155,8 @@ def plan(
         layout, seconds, memory = Plan.on(where.device, found), found.seconds, found.memory
     tickets = sum(map(len, paths.values()))
     members = sum(len(path) * getattr(experiment.searches[name], "segments", 1) for (name, _), path in paths.items())
-    states = {"tickets": 0, "rounds": members, "all": images.trainings}[experiment.keep]
+    held = any(isinstance(check, OfWeights) for check in experiment.checks.values())  # until the run is finished
+    states = {"tickets": 0, "rounds": members, "all": images.trainings}["all" if held else experiment.keep]
     kept = 4 * total * (len(experiment.seeds) + states)
     prunable = {layer for context in asked.values() for layer in context.kinds}
     return {
@@ -119,7 +176,7 @@ def plan(
         "disk_bytes": int(kept + tickets * total * MASK_RATIO),
         "images": {"search": images.search, "evaluation": images.evaluation, "total": images.total},
         "trainings": images.trainings,
-        "seconds": images.total * seconds,
+        "seconds": images.total * seconds + images.forward * seconds / BACKWARD,
         "prunable": sum(w.count for w in counted if w.name in prunable),
         "weights": total,
         "layers": [
@@ -140,7 +197,7 @@ def plan(
 
 def _forecast(context: Context, total: int) -> SearchForecast:
     """Of a search with one seed, among `total` weights that count."""
-    if isinstance(context.settings, Pruning):
+    if not isinstance(context.settings, Transfer):
         return search_forecast(context.experiment, context.name, context.weights)
     path = given_path(context)
     prunable = sum(w.count for w in context.weights if w.name in context.kinds)

@@ -21,14 +21,16 @@ import torch
 from torch import Tensor
 
 from engine import masks, tensors
+from engine.checks import Answer
 from engine.data import Dataset
 from engine.masks import Mask
-from engine.networks import Weight
+from engine.measurements import Measured, Measurement
+from engine.networks import State, Weight
 from engine.reuse import Taken, conditions
 from engine.searches import Point, Ticket
 from engine.training import Epoch, Result, Training
 from presets import __version__
-from presets.schema import Experiment
+from presets.schema import AnyCheck, Experiment
 from store.connection import now
 from store.files import object_path
 from store.liveness import state_of, this_process
@@ -179,6 +181,7 @@ class Recorder:
             "state": "waiting",
             "classes": len(job.view.classes),
             "train_images": len(job.view.samples),
+            "weights": job.weights,
             "epochs": job.recipe.epochs,
             "steps": job.last_step - job.start_step,
         }
@@ -340,8 +343,25 @@ class Recorder:
             self.writer.insert("evaluations", row | {"split": split, "created": now()})
 
     @deferred
-    def check(self, row: Mapping[str, Any]) -> None:
-        self.writer.put("checks", {"run": self.run, "created": now()} | dict(row), ("run", "name", "search"))
+    def answers(self, name: str, settings: AnyCheck, answers: Sequence[Answer]) -> None:
+        """All answers of a check, in place of those that it had."""
+        self.writer.delete("checks", {"run": self.run, "name": name})
+        head = {"run": self.run, "name": name, "method": settings.method, "question": settings.question}
+        for answer in answers:
+            row = {key: value for key, value in vars(answer).items() if key != "points"}
+            check = self.writer.put("checks", head | row | {"created": now()}, ("run", "name", "search", "part"))
+            points = [{"check": check} | vars(point) for point in answer.points]
+            self.writer.put_all("points", points, ("check", "series", "seed", "x"))
+            if not answer.part:
+                self.writer.insert(
+                    "log",
+                    {
+                        "run": self.run,
+                        "at": now(),
+                        "level": "info",
+                        "message": f"{name}: {answer.verdict}: {answer.sentence}",
+                    },
+                )
 
     # Files
 
@@ -379,6 +399,24 @@ class Recorder:
             names = ("sha256", "run", "role", "ticket", "training")
             self.writer.insert("file_uses", dict(zip(names, values, strict=True)))
 
+    # Measurements
+
+    @deferred
+    def measured(self, job: Measurement, about: Mapping[str, Any], measured: Measured) -> None:
+        """Its figures; tensors are not kept."""
+        row = {"run": self.run, "key": job.key, "seed": job.seed, "method": job.method, "about": dict(about)}
+        names = ("figures", "images", "images_forward", "seconds")
+        row |= {name: getattr(measured, name) for name in names}
+        self.writer.put("measurements", row | {"created": now()}, ("run", "key"))
+
+    def measured_before(self) -> dict[str, Measured]:
+        """By key, those whose figures say all."""
+        rows = self.writer.rows("SELECT * FROM measurements WHERE run = ? AND figures <> '{}'", (self.run,))
+        return {
+            row["key"]: Measured(json.loads(row["figures"]), {}, row["images"], row["images_forward"], row["seconds"])
+            for row in rows
+        }
+
     # What earlier attempts left
 
     def done_before(self) -> list[Any]:
@@ -392,6 +430,18 @@ class Recorder:
             " WHERE run = ? AND taken_from IS NOT NULL GROUP BY taken_from ORDER BY min(id)",
             (self.run,),
         )
+
+    def kept_weights(self, key: str) -> State | None:
+        """What a training of this run ended with, out of the file that it keeps; None where there is none."""
+        for row in self.writer.rows(
+            "SELECT u.sha256 FROM file_uses AS u JOIN trainings AS t ON t.id = u.training"
+            " WHERE u.run = ? AND u.role = 'trained' AND t.key = ?",
+            (self.run, key),
+        ):
+            path = object_path(self.files, row["sha256"])
+            if path.exists():
+                return tensors.read(path)[0]
+        return None
 
     def tickets_before(self, search: str, seed: int) -> list[Any]:
         """Tickets in the order of their rounds: round, mask and start (hashes), start_step."""

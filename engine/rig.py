@@ -8,7 +8,7 @@ of its own. Where nothing is captured the same steps are plain calls.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -150,6 +150,44 @@ class Rig:
         for name, tensor in self.module.state_dict().items():
             self._part(tensor, member).copy_(state[name])
 
+    def named(self, names: Iterable[str]) -> list[Tensor]:
+        """The parameters of these names."""
+        return [self._named[name] for name in names]
+
+    @property
+    def normed(self) -> bool:
+        """Whether there are norm layers, with running statistics."""
+        return any(isinstance(layer, nn.BatchNorm2d) for layer in self.module.modules())
+
+    @torch.no_grad()
+    def renew_statistics(self, samples: Tensor) -> None:
+        """Running statistics of norm layers anew: the mean over equal batches of `samples` (int64), as they are."""
+        layers = [layer for layer in self.module.modules() if isinstance(layer, nn.BatchNorm2d)]
+        if not layers:
+            return
+        self.module.eval()
+        usual = [layer.momentum for layer in layers]
+        try:
+            for layer in layers:
+                layer.reset_running_stats()
+                layer.momentum = None  # a plain mean over batches
+                layer.train()
+            size = len(samples) // -(-len(samples) // EVALUATION_BATCH)
+            for batch in samples.split(size):
+                if len(batch) == size:
+                    with arithmetic(self.recipe, self.device):
+                        self.module(self._inputs(batch[None], None))
+        finally:
+            for layer, momentum in zip(layers, usual, strict=True):
+                layer.momentum = momentum
+
+    def answers(self, samples: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (float32 [B, classes], with their graph) and classes (int64 [B]) of `samples`, as in training."""
+        self.module.train()
+        with arithmetic(self.recipe, self.device):
+            logits = self.module(self._inputs(samples[None], None))
+        return logits.float(), self._wanted(samples[None])[0]
+
     def optimizer_state(self, member: int) -> State:
         """Views of a member's share of the optimizer's averages, and the counts of steps."""
         state = self.optimizer.state()
@@ -163,17 +201,24 @@ class Rig:
     # Steps
 
     def begin_epoch(
-        self, orders: list[Tensor], seeds: list[int], epoch: int, rates: list[float], offset: int, step: int
+        self,
+        orders: list[Tensor],
+        draws: list[tuple[str | int, ...]],
+        epoch: int,
+        rates: list[float],
+        offset: int,
+        step: int,
     ) -> None:
-        """Each member's samples of an epoch (int64, on the CPU) in their order, and the learning rates of its steps.
+        """Each member's samples of an epoch (int64, on the CPU) in their order, the key of its augmentation's draws,
+        and the learning rates of the epoch's steps.
 
         The first step to be done is the `step`-th, and its batch begins at the `offset`-th sample.
         """
         self._order_here, self._rates_here = orders[0], rates
         self._at_here, self._tick_here = offset, step
         if self.augmentation:
-            for member, seed in enumerate(seeds):
-                self.augmentation.draw(seed, epoch, slice(member * self._count, (member + 1) * self._count))
+            for member, key in enumerate(draws):
+                self.augmentation.draw(key, epoch, slice(member * self._count, (member + 1) * self._count))
         if self.static:
             for member, order in enumerate(orders):
                 self._order[member, : len(order)].copy_(order)

@@ -11,6 +11,7 @@ import json
 import signal
 import time
 import traceback
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -19,21 +20,22 @@ from typing import Any
 import torch
 
 from engine import cards, devices, masks, searches, tensors
-from engine.arms import arm_training
-from engine.checks import answers
-from engine.data import Dataset, load
+from engine.arms import arm_training, dense_training
+from engine.checks import Answer, Asked, Steps, answer
+from engine.data import Dataset, corrupted, load
 from engine.forecast import Unreachable, cost, nearest, search_forecast
 from engine.given import NotGiven, tickets_of
+from engine.measurements import Measured
 from engine.recording import Recorder, versions
 from engine.reuse import Elsewhere
-from engine.searches import Begun, Context, Follow, Given, Point, Step, Ticket, Train
+from engine.searches import Begun, Context, Follow, Given, Measure, Point, Step, Ticket, Train
 from engine.searches.colt import segments
 from engine.searches.transfer import path as given_path
-from engine.training import Result, Trainer
+from engine.training import Result, Trainer, Training
 from engine.trainings import Failed, Trainings, phrase
 from engine.turning import Turning, told
 from engine.workers import Pool, WorkerDied
-from presets.schema import Colt, Experiment, Like, Transfer
+from presets.schema import Arm, AtOnce, Colt, Experiment, Found, Imp, Like, OfWeights, Transfer
 from store.connection import connect_readonly
 from store.errors import StoreError
 from store.files import object_path, run_folder
@@ -72,25 +74,35 @@ def run(run_id: str, db: Path, files: Path, claim: str = "") -> int:
     if held and held["data"] != data.identity:
         raise Failed(f"{experiment.data.name} has changed since this run began: put the images back, or start anew")
     changed = last is not None and (plan != before or held != versions(data))
+    finding = {name: search for name, search in experiment.searches.items() if isinstance(search, Found)}
+    forms = {search.data: corrupted(data, experiment.data, search.data) for search in finding.values()}
+    sets = {name: forms[search.data] for name, search in finding.items()}
     pool = Pool(
-        lambda: Trainer(data, cards.pin(plan.device), plan.compiled),
+        lambda: Trainer(data, cards.pin(plan.device), plan.compiled, forms.values()),
         plan.workers,
         plan.threads,
         plan.together,
         plan.stack,
     )
     try:
-        return _Attempt(run_id, experiment, data, pool, Writer(db), files).go(plan, changed, where)
+        return _Attempt(run_id, experiment, data, sets, pool, Writer(db), files).go(plan, changed, where)
     finally:
         pool.close()
 
 
 class _Attempt:
     def __init__(
-        self, run_id: str, experiment: Experiment, data: Dataset, pool: Pool, writer: Writer, files: Path
+        self,
+        run_id: str,
+        experiment: Experiment,
+        data: Dataset,
+        sets: Mapping[str, Dataset],
+        pool: Pool,
+        writer: Writer,
+        files: Path,
     ) -> None:
         self.run, self.experiment, self.data, self.pool, self.writer = run_id, experiment, data, pool, writer
-        self.files = files
+        self.sets, self.files = sets, files
         self.record = Recorder(writer, run_id, experiment, files)
         self.turning: dict[tuple[str, int], Turning] = {}
         self.following: dict[tuple[str, int], list[tuple[Begun | Follow, Turning]]] = {}
@@ -111,19 +123,19 @@ class _Attempt:
         folder = run_folder(self.files, self.run)
         afresh = self.experiment.afresh
         elsewhere = None if afresh else Elsewhere(self.writer, self.run, plan.as_dict(), versions(self.data))
+        hold = any(isinstance(check, OfWeights) for check in self.experiment.checks.values())
         self.trainings = Trainings(
-            self.pool, self.record, folder, self.experiment.seeds, self.experiment.keep, elsewhere
+            self.pool, self.record, folder, self.experiment.seeds, self.experiment.keep, elsewhere, hold
         )
         self.images_at_start, self.began = self.trainings.images, time.monotonic()
         try:
             self._begin()
-            if not self._loop():
+            if not self._loop() or not self._answered():
                 state = "paused" if self.asked == "pause" else "stopped"
                 self._end(state, f"{state} on request")
                 return STOPPED
-            for row in answers(self.run, self.experiment, self.writer):
-                self.record.check(row)
             self._end("finished", "finished")
+            self.trainings.forget_all_weights()
             return FINISHED
         except (Failed, WorkerDied, StoreError, OSError) as error:
             self._fail(str(error))
@@ -199,11 +211,14 @@ class _Attempt:
                 paths[key] = turning.sparsity
             elif isinstance(settings, Transfer):
                 paths[key] = given_path(turning.context)
-            elif isinstance(settings.rate, Like) and (settings.rate.like, key[1]) in paths:
+            elif (
+                isinstance(settings, Imp) and isinstance(settings.rate, Like) and (settings.rate.like, key[1]) in paths
+            ):
                 paths[key] = paths[settings.rate.like, key[1]]
             else:
                 paths[key] = turning.sparsity | self._ahead(turning)
-        return cost(self.experiment, len(self.data.train), paths).total
+        images = {name: len(self._set(name).train) for name in self.experiment.searches} | {"": len(self.data.train)}
+        return cost(self.experiment, images, self.data.classes, len(self.data.test), paths).total
 
     def _ahead(self, turning: Turning) -> dict[int, float]:
         """Sparsity of the rounds still to come, as the last one lets expect."""
@@ -226,7 +241,7 @@ class _Attempt:
         """Start every search and arm from what the store holds."""
         for seed in self.experiment.seeds:
             for name in self.experiment.searches:
-                turning = Turning(Context(self.experiment, name, seed, self.data))
+                turning = Turning(Context(self.experiment, name, seed, self._set(name)))
                 self._give(turning.context)
                 self._recall(turning)
                 turning.steps = searches.start(turning.context)
@@ -245,20 +260,24 @@ class _Attempt:
                 else:
                     self._turn(turning, None)
 
+    def _set(self, search: str) -> Dataset:
+        """The data that a search sees."""
+        return self.sets.get(search, self.data)
+
     def _recall(self, turning: Turning) -> None:
         """Tickets and rewind point that earlier attempts found; at first, the segments are written down."""
-        context = turning.context
+        context, settings = turning.context, turning.context.settings
         mask = context.begin()[1]
         for row in self.record.tickets_before(*turning.key):
-            before, mask = mask, self._read(row["mask"])
+            before = context.whole() if isinstance(settings, AtOnce) else mask
+            mask = self._read(row["mask"])
             context.resumed = Ticket(row["round"], before, mask, (), self._read(row["start"]), row["start_step"])
             turning.note(context.resumed)
         point = self.record.point_before(*turning.key)
         if point:
             context.point = Point(self._read(point["sha256"]), point["step"])
-        settings = context.settings
         if isinstance(settings, Colt) and settings.split != "class" and not turning.tickets:
-            views = segments(self.data, settings, context.seed)
+            views = segments(context.data, settings, context.seed)
             self.record.segments(*turning.key, [(view.name, view.samples) for view in views])
 
     def _give(self, context: Context) -> None:
@@ -303,6 +322,9 @@ class _Attempt:
                 if request.members:
                     return self._train(turning, request)
                 answer = []
+            if isinstance(request, Measure):
+                about = {"what": "saliency", "search": name, "seed": seed}
+                return self.trainings.measure(request.job, about, partial(self._turn, turning))
             if isinstance(request, Begun | Follow):
                 leader = self.turning[request.search, seed]
                 answer = told(leader, request)
@@ -354,7 +376,8 @@ class _Attempt:
         name, seed = turning.key
         turning.note(ticket)
         self.record.ticket(name, seed, ticket, turning.context.weights)
-        self.trainings.forget_weights(turning.members)
+        if not any(arm.start == "trained" for arm in self._arms_on(name)):
+            self.trainings.forget_weights(turning.members)
         for layer, mask in ticket.mask.items():
             if not mask.any() and ticket.before[layer].any():
                 words = f"{layer} has no weight left: nothing passes through it any more"
@@ -362,7 +385,7 @@ class _Attempt:
         first, *others = ticket.members
         if others and all((other[layer] == first[layer]).all() for other in others for layer in first):
             self.record.alert("equal", "all members found the same mask", name, seed, ticket.round)
-        lost = 1 - masks.alive(ticket.mask) / masks.alive(ticket.before)
+        lost = 1 - masks.alive(ticket.mask) / max(1, masks.alive(ticket.before))
         words = f"{100 * turning.sparsity[ticket.round]:.1f} % sparsity, {100 * lost:.1f} % of what was left removed"
         self.record.log("info", f"{name} seed {seed} round {ticket.round}: ticket at {words}")
         self._arms_of(turning, ticket.round)
@@ -403,20 +426,81 @@ class _Attempt:
                 for ticket in sorted(chosen):
                     self._evaluate(arm, seed, turning, ticket)
 
+    def _arms_on(self, search: str) -> list[Arm]:
+        """Arms that train its tickets."""
+        return [arm for arm in self.experiment.arms.values() if search in self.experiment.tickets_of(arm)]
+
     def _evaluate(self, arm: str, seed: int, turning: Turning | None = None, number: int = 0) -> None:
         """Ask for an arm's training, of a ticket or dense, unless it was asked for before."""
         search = turning.key[0] if turning else ""
         if (arm, seed, search, number) in self.evaluated:
-            return
+            return None
         self.evaluated.add((arm, seed, search, number))
-        ticket = turning.tickets[number] if turning else None
-        job = arm_training(self.experiment, self.data, self.experiment.arms[arm], seed, search, ticket)
-        about = {"what": "arm", "arm": arm, "seed": seed}
-        if turning:
+        settings = self.experiment.arms[arm]
+        if turning is None:
+            return self._train_arm(arm, search, number, dense_training(self.experiment, self.data, settings, seed))
+        context, ticket = turning.context, turning.tickets[number]
+        if settings.start != "trained":
+            try:
+                job = arm_training(context, self.data, settings, ticket)
+            except ValueError as error:  # a rule for counts that reaches no further than an earlier ticket
+                return self.record.alert("arm", f"arm {arm}: {error}", search, seed, number)
+            return self._train_arm(arm, search, number, job)
+        [member] = searches.members(context, ticket)
+
+        def trained(result: Result) -> None:
+            job = arm_training(context, self.data, settings, ticket, result.state)
+            self._train_arm(arm, search, number, job)
+
+        about = {"what": "member", "search": search, "seed": seed, "round": number, "member": 0}
+        return self.trainings.want(member, about, trained, keep=True)
+
+    def _train_arm(self, arm: str, search: str, number: int, job: Training) -> None:
+        about = {"what": "arm", "arm": arm, "seed": job.seed}
+        if search:
             about |= {"search": search, "round": number}
 
         def taken(result: Result) -> None:
-            self.record.evaluation(arm, seed, search, number, job.key)
+            self.record.evaluation(arm, job.seed, search, number, job.key)
             self.record.log("info", f"{phrase(about)}: {100 * result.test.accuracy:.2f} % on test")
 
         self.trainings.want(job, about, taken, keep=False)
+
+    # Checks
+
+    def _answered(self) -> bool:
+        """Answer every check, with what it still needs (True), or stop on request (False)."""
+        for name, settings in self.experiment.checks.items():
+            asked = Asked(self.run, name, settings, self.experiment, self.data, self.writer.rows, self.turning)
+            self._go_on(name, answer(asked), None)
+        return self._loop()
+
+    def _go_on(self, name: str, steps: Steps, given: list[Any] | None) -> None:
+        """Let a check go on with what it asked for, until it asks again or has its answers.
+
+        A fault in a check is told as its answer: it takes nothing from the run, and another version may answer.
+        """
+        try:
+            need = steps.send(given)  # type: ignore[arg-type]
+        except StopIteration as done:
+            return self.record.answers(name, self.experiment.checks[name], done.value)
+        except Exception as error:
+            traceback.print_exc()
+            words = f"no verdict: fault in the engine: {error!r} (the traceback is in the run's engine.log)"
+            return self.record.answers(name, self.experiment.checks[name], [Answer("none", words)])
+        if not need.jobs:
+            return self._go_on(name, steps, [])
+        results: dict[int, Any] = {}
+
+        def taken(place: int, result: Result | Measured) -> None:
+            results[place] = result
+            if len(results) == len(need.jobs):
+                self._go_on(name, steps, [results[index] for index in range(len(need.jobs))])
+
+        for place, job in enumerate(need.jobs):
+            about = {"what": "check", "check": name, "seed": job.seed}
+            if isinstance(job, Training):
+                self.trainings.want(job, about, partial(taken, place), keep=True)
+            else:
+                self.trainings.measure(job, about, partial(taken, place))
+        return None

@@ -13,7 +13,8 @@ import json
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -47,6 +48,8 @@ class Training:
     mask: Mask
     start_step: int = 0
     end_step: int | None = None
+    copy: int = 0
+    """Which copy it is of a training that is otherwise equal: each has its own data order and augmentation."""
 
     @cached_property
     def key(self) -> str:
@@ -61,7 +64,7 @@ class Training:
             "start": digest(self.start),
             "mask": digest(self.pruned),
             "steps": [self.start_step, self.end_step],
-        }
+        } | ({"copy": self.copy} if self.copy else {})
         return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:32]
 
     @cached_property
@@ -70,10 +73,21 @@ class Training:
         return {name: keep for name, keep in self.mask.items() if not keep.all()}
 
     @property
+    def weights(self) -> int:
+        """Weights of conv, linear and norm layers that its mask keeps."""
+        count = sum(tensor.numel() for name, tensor in self.start.items() if name.endswith(".weight"))
+        return count - sum(int((~keep).sum()) for keep in self.pruned.values())
+
+    @property
+    def draws(self) -> tuple[str | int, ...]:
+        """The key of all that is drawn while it trains."""
+        return (self.seed, "copy", self.copy) if self.copy else (self.seed,)
+
+    @property
     def likeness(self) -> tuple[Any, ...]:
         """Equal for trainings that can be stacked: of one network and recipe, and step for step alike."""
         classes, samples = len(self.view.classes), len(self.view.samples)
-        return self.network, classes, self.recipe, samples, self.start_step, self.end_step
+        return self.network, self.view.data, classes, self.recipe, samples, self.start_step, self.end_step
 
     @property
     def last_step(self) -> int:
@@ -150,17 +164,29 @@ class NotFinite(Exception):
     """The loss of an epoch was not a finite number."""
 
 
+Kind = tuple[Batches, Network, int, int]
+"""What a rig is for: batches of which images, the network, its classes, and members of a stack."""
+
+
 class Trainer:
-    """Trains on one data set and device; keeps its rigs between trainings.
+    """Trains on one device, on a data set and corrupted forms of it; keeps its rigs between trainings.
 
     `compiled`: whether networks are compiled for the device first, which takes some ten seconds for each shape.
     """
 
-    def __init__(self, data: Dataset, device: str = "cpu", compiled: bool = False) -> None:
-        self.data, self.compiled = data, compiled
+    def __init__(
+        self, data: Dataset, device: str = "cpu", compiled: bool = False, corrupted: Iterable[Dataset] = ()
+    ) -> None:
+        self.compiled = compiled
         self.device = torch.device(device)
         self.batches = Batches(data, self.device)
-        self.idle: list[tuple[tuple[Network, int, int], Rig]] = []
+        self.sets = {one.identity: one for one in (data, *corrupted)}
+        """By identity, as views name them."""
+        self._batches = {data.identity: self.batches}
+        for identity, one in self.sets.items():
+            if one.images is data.images:  # only labels or samples differ
+                self._batches[identity] = self.batches
+        self.idle: list[tuple[Kind, Rig]] = []
         """Those that no course has, with what they are for."""
 
     def course(self, jobs: Sequence[Training], resume: Checkpoint | None = None) -> Course:
@@ -169,7 +195,7 @@ class Trainer:
         Raises:
             torch.OutOfMemoryError: the device has too little room beside what is on it.
         """
-        kind = (jobs[0].network, len(jobs[0].view.classes), len(jobs))
+        kind = self._kind(jobs[0].network, jobs[0].view, len(jobs))
         try:
             return self._begin(kind, jobs, resume)
         except torch.OutOfMemoryError:
@@ -178,16 +204,40 @@ class Trainer:
         self.give_room()
         return self._begin(kind, jobs, resume)
 
-    def _begin(self, kind: tuple[Network, int, int], jobs: Sequence[Training], resume: Checkpoint | None) -> Course:
-        index = next((i for i, (held, _) in enumerate(self.idle) if held == kind), None)
-        rig = self.idle.pop(index)[1] if index is not None else Rig(self.data, self.batches, *kind, self.compiled)
+    def _begin(self, kind: Kind, jobs: Sequence[Training], resume: Checkpoint | None) -> Course:
+        rig = self._rig(kind, jobs[0].view)
         with rig.turn():
-            return Course(self.data, rig, jobs, resume)
+            return Course(self.sets[jobs[0].view.data], rig, jobs, resume)
+
+    def _kind(self, network: Network, view: View, members: int) -> Kind:
+        if view.data not in self._batches:
+            self._batches[view.data] = Batches(self.sets[view.data], self.device)
+        return self._batches[view.data], network, len(view.classes), members
+
+    def _rig(self, kind: Kind, view: View) -> Rig:
+        """One of this kind that is idle, or a new one."""
+        index = next((i for i, (held, _) in enumerate(self.idle) if held == kind), None)
+        if index is not None:
+            return self.idle.pop(index)[1]
+        return Rig(self.sets[view.data], *kind, self.compiled)
 
     def end(self, course: Course) -> None:
         """The course is over: its rig is free for another."""
         job = course.jobs[0]
-        self.idle.append(((job.network, len(job.view.classes), len(course.jobs)), course.rig))
+        self.idle.append((self._kind(job.network, job.view, len(course.jobs)), course.rig))
+
+    @contextmanager
+    def borrowed(self, network: Network, view: View) -> Iterator[Rig]:
+        """A rig of one network for the classes of `view`, to measure with, in turns of its own. One that fails, as
+        where there is no room on the device, is given up."""
+        kind = self._kind(network, view, 1)
+        rig = self._rig(kind, view)
+        try:
+            yield rig
+        except GeneratorExit:  # a measurement that is left in its middle
+            self.idle.append((kind, rig))
+            raise
+        self.idle.append((kind, rig))
 
     def give_room(self) -> None:
         """Return to the device what no course needs: rigs that are idle hold the memory of their graphs too."""
@@ -295,12 +345,12 @@ class Course:
         epoch, first = divmod(self.step, per_epoch)
         last = min(per_epoch, first + self.last_step - self.step)
         orders = [
-            job.view.samples[permutation(len(job.view.samples), job.seed, "order", job.view.digest, epoch)]
+            job.view.samples[permutation(len(job.view.samples), *job.draws, "order", job.view.digest, epoch)]
             for job in self.jobs
         ]
         rates = [lr_at(recipe, epoch * per_epoch + step, per_epoch) for step in range(per_epoch)]
-        seeds = [job.seed for job in self.jobs]
-        self.rig.begin_epoch(orders, seeds, epoch, rates, sum(self.sizes[:first]), first)
+        draws = [job.draws for job in self.jobs]
+        self.rig.begin_epoch(orders, draws, epoch, rates, sum(self.sizes[:first]), first)
         for place in range(first, last):
             size = self.sizes[place]
             self.rig.step(size)

@@ -1,4 +1,4 @@
-"""The trainings of a run: asked for, queued, done once, remembered.
+"""The trainings and measurements of a run: asked for, queued, done once, remembered.
 
 Equal trainings have equal keys, and what another run has done is taken from there (`reuse`). Trained weights that a
 search still needs wait as files until its round has ended, so an interrupted round goes on from its finished members; a
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import shutil
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from engine import tensors
+from engine.measurements import Measured, Measurement
+from engine.networks import State
 from engine.recording import Recorder
 from engine.reuse import Elsewhere, result_of
 from engine.training import Checkpoint, Epoch, NotFinite, Result, Training
@@ -37,10 +40,21 @@ class _Wanted:
     carried: int = 0
 
 
+@dataclass
+class _Measuring:
+    """`states` by place in `job.of`: files of trained weights are read when a worker takes it up."""
+
+    job: Measurement
+    about: Mapping[str, Any]
+    answers: list[Callable[[Measured], None]] = field(default_factory=list)
+    ready: set[int] = field(default_factory=set)
+
+
 class Trainings:
     """What was asked for and is not done, in the order of seeds and then of asking; what is done, by key.
 
-    `elsewhere` is what other runs have done, None where everything is to be trained here.
+    `elsewhere` is what other runs have done, None where everything is to be trained here. With `hold` the trained
+    weights of every training stay aside until the run is finished: a check will look at them.
     """
 
     def __init__(
@@ -51,9 +65,10 @@ class Trainings:
         seeds: tuple[int, ...],
         keep: str,
         elsewhere: Elsewhere | None = None,
+        hold: bool = False,
     ) -> None:
         self._pool, self._record, self._folder, self._seeds, self._keep = pool, record, folder, seeds, keep
-        self._elsewhere = elsewhere
+        self._elsewhere, self._hold = elsewhere, hold
         self._wanted: dict[str, _Wanted] = {}
         self._queue: list[tuple[int, int, str]] = []
         self._asked = 0
@@ -62,11 +77,15 @@ class Trainings:
         """Images of checkpoints that this attempt went on from and of trainings it took: done, but not by it."""
         self._done = {row["key"]: result_of(row, {}, row["seconds"]) for row in record.done_before()}
         self._given = set(self._done)
+        self._told = False
+        self._measuring: dict[str, _Measuring] = {}
+        self._ready: deque[str] = deque()
+        self._measured = record.measured_before()
 
     @property
     def open(self) -> bool:
         """Whether anything is left to do."""
-        return bool(self._wanted)
+        return bool(self._wanted or self._measuring)
 
     @property
     def images(self) -> int:
@@ -76,7 +95,7 @@ class Trainings:
     @property
     def doing(self) -> str:
         """The trainings under way, in words."""
-        return " · ".join(phrase(self._wanted[key].about) for key in self._pool.busy)
+        return " · ".join(phrase((self._wanted.get(key) or self._measuring[key]).about) for key in self._pool.busy)
 
     def want(self, job: Training, about: Mapping[str, Any], then: Callable[[Result], None], keep: bool) -> None:
         """Have a training done and its result given to `then`: at once if it was done before.
@@ -94,10 +113,17 @@ class Trainings:
             if not keep:
                 then(result)
                 return
-            if weights.exists():
-                then(Result(tensors.read(weights)[0], *_figures(result)))
+            state = tensors.read(weights)[0] if weights.exists() else self._record.kept_weights(job.key)
+            if state is not None:
+                if not weights.exists():
+                    tensors.write(weights, tensors.encode(state))
+                then(Result(state, *_figures(result)))
                 return
             del self._done[job.key]
+            if not self._told:
+                self._told = True
+                words = "its weights were not kept, so it is trained again, as others may be (keep = all keeps them)"
+                self._record.log("info", f"{phrase(about)}: {words}")
             if job.key in self._given:  # it will be done after all, and by this attempt
                 self._given.remove(job.key)
                 self.carried -= result.images
@@ -105,6 +131,27 @@ class Trainings:
         self._record.requested(job, about)
         self._enqueue(job.key)
         self._unsought.append(job.key)
+
+    def measure(self, job: Measurement, about: Mapping[str, Any], then: Callable[[Measured], None]) -> None:
+        """Have a measurement taken, after the trainings that it is of; at once if its figures are known."""
+        if job.key in self._measured:
+            then(self._measured[job.key])
+            return
+        if job.key in self._measuring:
+            self._measuring[job.key].answers.append(then)
+            return
+        wanted = self._measuring[job.key] = _Measuring(job, about, [then])
+
+        def trained(place: int, _: Result | None) -> None:
+            wanted.ready.add(place)
+            if len(wanted.ready) == len(job.of):
+                self._ready.append(job.key)
+
+        for place, one in enumerate(job.of):
+            if isinstance(one, Training):
+                self.want(one, about, partial(trained, place), keep=True)
+            else:
+                trained(place, None)
 
     def _enqueue(self, key: str) -> None:
         heapq.heappush(self._queue, (self._seeds.index(self._wanted[key].job.seed), self._asked, key))
@@ -118,7 +165,7 @@ class Trainings:
         while self._elsewhere and self._unsought:
             key = self._unsought.popleft()
             wanted = self._wanted[key]
-            taken = self._elsewhere.find(key, weights=wanted.keep or self._keep == "all")
+            taken = self._elsewhere.find(key, weights=wanted.keep or self._hold or self._keep == "all")
             if taken:
                 self._queue = [entry for entry in self._queue if entry[2] != key]
                 heapq.heapify(self._queue)
@@ -130,7 +177,11 @@ class Trainings:
         return False
 
     def hand_out(self) -> None:
-        """Give queued trainings to free workers: alike ones as stacks, interrupted ones alone, with what they left."""
+        """Give queued work to free workers: measurements first, since others wait for them; alike trainings as stacks,
+        interrupted ones alone, with what they left."""
+        while self._ready and self._pool.free:
+            job = self._measuring[self._ready.popleft()].job
+            self._pool.measure(job, [self._state(one) if isinstance(one, Training) else one for one in job.of])
         while self._queue and self._pool.free:
             first = heapq.heappop(self._queue)[2]
             checkpoint = None
@@ -143,6 +194,10 @@ class Trainings:
             for key in keys:
                 self._record.started(key, afresh=checkpoint is None)
             self._pool.submit([self._wanted[key].job for key in keys], checkpoint)
+
+    def _state(self, job: Training) -> State:
+        """What a training that is done, and was to keep its weights, ended with."""
+        return tensors.read(self._weights(job.key))[0]
 
     def _like(self, first: str, most: int) -> list[str]:
         """Queued trainings that can be stacked with this one, in their order, taken off the queue: so many that the
@@ -167,6 +222,8 @@ class Trainings:
         Raises:
             Failed: the training failed.
         """
+        if key in self._measuring:
+            return self._take_measured(key, report)
         wanted = self._wanted[key]
         if isinstance(report, Epoch):
             job = wanted.job
@@ -191,14 +248,37 @@ class Trainings:
         elif isinstance(report, NotFinite):
             raise Failed(f"{phrase(wanted.about)}: {report}")
         else:
-            print(report, flush=True)  # into the run's engine.log
-            text = str(report).strip().splitlines()[-1] if isinstance(report, TrainingFailed) else repr(report)
-            raise Failed(f"{phrase(wanted.about)}: {text} (the traceback is in the run's engine.log)")
+            raise self._failed(wanted.about, report)
+        return None
+
+    def _take_measured(self, key: str, report: Report) -> None:
+        """As `take`, of a measurement: one that was stopped is begun anew by the next attempt."""
+        wanted = self._measuring[key]
+        if isinstance(report, Measured):
+            del self._measuring[key]
+            self._record.measured(wanted.job, wanted.about, report)
+            if report.figures:
+                self._measured[key] = report
+            for then in wanted.answers:
+                then(report)
+        elif isinstance(report, NoRoom):
+            if report.at_once == 1:
+                raise Failed(f"{phrase(wanted.about)}: the device has no room for this measurement: free its memory")
+            self._ready.append(key)
+        elif not isinstance(report, Checkpoint):
+            raise self._failed(wanted.about, report)
+
+    @staticmethod
+    def _failed(about: Mapping[str, Any], report: Report) -> Failed:
+        """A fault of the program, in one line."""
+        print(report, flush=True)  # into the run's engine.log
+        text = str(report).strip().splitlines()[-1] if isinstance(report, TrainingFailed) else repr(report)
+        return Failed(f"{phrase(about)}: {text} (the traceback is in the run's engine.log)")
 
     def _settle(self, key: str, result: Result) -> None:
         """A training is done: keep what is needed of its weights, and answer those who wait for it."""
         wanted = self._wanted.pop(key)
-        if wanted.keep:
+        if wanted.keep or self._hold:
             tensors.write(self._weights(key), tensors.encode(result.state))
         if self._keep == "all" or (self._keep == "rounds" and wanted.keep):
             self._record.file(tensors.encode(result.state), "trained", key)
@@ -208,9 +288,13 @@ class Trainings:
             then(result)
 
     def forget_weights(self, keys: list[str]) -> None:
-        """The round of these trainings has ended: their weights go once its rows are written."""
-        for key in keys:
+        """The round of these trainings has ended: their weights go once its rows are written, unless they are held."""
+        for key in () if self._hold else keys:
             self._record.after_flush(partial(self._weights(key).unlink, missing_ok=True))
+
+    def forget_all_weights(self) -> None:
+        """The run is finished: what weights it had aside goes."""
+        shutil.rmtree(self._folder / "trained", ignore_errors=True)
 
     def _weights(self, key: str) -> Path:
         return self._folder / "trained" / f"{key}.safetensors"
@@ -223,9 +307,12 @@ def phrase(about: Mapping[str, Any]) -> str:
     """What a training is for, in a few words."""
     where = f"{about['search']} " if about.get("search") else ""
     number = f" round {about['round']}" if about.get("round") is not None else ""
-    part = {"member": f" member {about.get('member')}", "point": " rewind point"}.get(
-        about["what"], f" {about.get('arm')}"
-    )
+    part = {
+        "member": f" member {about.get('member')}",
+        "point": " rewind point",
+        "saliency": " gradients",
+        "check": f" for {about.get('check')}",
+    }.get(about["what"], f" {about.get('arm')}")
     return f"{where}seed {about['seed']}{number}{part}"
 
 

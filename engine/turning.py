@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from engine import masks, searches
 from engine.searches import Begun, Context, Follow, Ticket
+from presets.schema import AtOnce
 
 
 @dataclass
@@ -28,7 +29,8 @@ class Turning:
     def stuck(self) -> bool:
         """Whether the newest round removed nothing, so that no later one would."""
         ticket = self.tickets.get(max(self.tickets, default=0))
-        return ticket is not None and masks.alive(ticket.mask) == masks.alive(ticket.before)
+        by_rounds = not isinstance(self.context.settings, AtOnce)
+        return by_rounds and ticket is not None and masks.alive(ticket.mask) == masks.alive(ticket.before)
 
     def note(self, ticket: Ticket) -> None:
         self.begun = max(self.begun, ticket.round)

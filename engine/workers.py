@@ -19,6 +19,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection, wait
@@ -27,6 +28,8 @@ from typing import Any
 import torch
 
 from engine.heap import keep_freed
+from engine.measurements import Errand, Measured, Measurement
+from engine.networks import State
 from engine.training import PATIENCE, Checkpoint, Course, Epoch, Result, Trainer, Training
 
 
@@ -41,8 +44,8 @@ class NoRoom(Exception):
         self.at_once = at_once
 
 
-Report = Epoch | Result | Checkpoint | Exception
-"""What a worker says of a training: an epoch has ended; or it is done, stopped or failed, and there is room again."""
+Report = Epoch | Result | Measured | Checkpoint | Exception
+"""What a worker says: an epoch has ended; or a job is done, stopped or failed, and there is room again."""
 
 
 class WorkerDied(Exception):
@@ -110,8 +113,17 @@ class Pool:
         with suppress(OSError):  # a worker that is gone is found at the next look for reports
             _send(worker.pipe, (jobs, resume))
 
+    def measure(self, job: Measurement, states: Sequence[State]) -> None:
+        """Give a measurement of these states to the worker that has least to do."""
+        worker = min(self._workers, key=lambda worker: len(worker.keys))
+        worker.keys.append(job.key)
+        alone = copy(job)  # with its key: what it is of has been done
+        object.__setattr__(alone, "of", ())
+        with suppress(OSError):
+            _send(worker.pipe, (alone, states))
+
     def reports(self, timeout: float) -> Iterator[tuple[str, Report]]:
-        """(key of the training, report) for all that came within `timeout` seconds.
+        """(key of the training or measurement, report) for all that came within `timeout` seconds.
 
         Raises:
             WorkerDied: a worker ended without being asked to.
@@ -175,14 +187,17 @@ def _serve(
 def _take_turns(pipe: Connection, trainer: Trainer, should_stop: Callable[[], bool]) -> None:
     """Have all trainings that were given take turns, a step each, and report on them."""
     _send(pipe, (None, trainer.batches.place))
-    given: queue.SimpleQueue[tuple[list[Training], Checkpoint | None] | None] = queue.SimpleQueue()
+    given: queue.SimpleQueue[Any] = queue.SimpleQueue()
     # Read at all times: the parent may be writing a training while we write a result, each longer than a pipe is.
     threading.Thread(target=_read, args=(pipe, given), daemon=True).start()
-    courses: list[Course] = []
+    courses: list[Course | Errand] = []
     while True:
         while not courses or not given.empty():
             if (work := given.get()) is None:
                 return
+            if isinstance(work[0], Measurement):
+                courses.append(Errand(trainer, *work))
+                continue
             begun = _tried(partial(trainer.course, *work))
             if isinstance(begun, Course):
                 courses.append(begun)
@@ -206,7 +221,7 @@ def _read(pipe: Connection, given: queue.SimpleQueue[Any]) -> None:
 
 
 def _turn(
-    pipe: Connection, trainer: Trainer, courses: list[Course], place: int, should_stop: Callable[[], bool]
+    pipe: Connection, trainer: Trainer, courses: list[Course | Errand], place: int, should_stop: Callable[[], bool]
 ) -> None:
     """A turn of one course; it leaves the list when it is over."""
     course = courses[place]
@@ -217,19 +232,29 @@ def _turn(
         said = _tried(course.advance)
     jobs = course.jobs
     if isinstance(said, Exception):
+        if isinstance(course, Errand):
+            course.close()
         del courses[place], course  # with its rig
         _refuse(pipe, trainer, jobs, said, courses)
         return
     if course.over:
-        trainer.end(courses.pop(place))
+        del courses[place]
+        if isinstance(course, Errand):
+            course.close()
+        else:
+            trainer.end(course)
     for member, report in said:
         _send(pipe, (jobs[member].key, report))
 
 
 def _refuse(
-    pipe: Connection, trainer: Trainer, jobs: Sequence[Training], why: Exception, courses: list[Course]
+    pipe: Connection,
+    trainer: Trainer,
+    jobs: Sequence[Training | Measurement],
+    why: Exception,
+    courses: list[Course | Errand],
 ) -> None:
-    """Say of trainings that they cannot be done, or not beside what is there."""
+    """Say of trainings or a measurement that they cannot be done, or not beside what is there."""
     if isinstance(why, torch.OutOfMemoryError):
         at_once = len(jobs) + sum(len(course.jobs) for course in courses)
         idle = bool(trainer.idle)

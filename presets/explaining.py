@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from presets.schema import Experiment
+from presets.schema import Contrast, Experiment
 from presets.wording import nearest, shown
 
 Place = tuple[Any, ...]
@@ -137,7 +137,9 @@ def _annotations(place: Sequence[Any], tables: Any) -> list[Any]:
             elif get_origin(kind) is dict:
                 inner += _flat(get_args(kind)[1])
         tables = tables.get(key) if isinstance(tables, Mapping) else None
-        method = tables.get("method") if isinstance(tables, Mapping) else None
+        method = (
+            tables.get("method", "contrast" if Contrast in inner else None) if isinstance(tables, Mapping) else None
+        )
         kinds = [kind for kind in inner if METHODS.get(method, kind) is kind] if isinstance(method, str) else inner
     return kinds
 
@@ -151,13 +153,14 @@ def _flat(annotation: Any) -> list[Any]:
     return [annotation]
 
 
-def _methods() -> dict[str, Any]:
-    searches = _flat(get_args(Experiment.model_fields["searches"].annotation)[1])
-    return {get_args(kind.model_fields["method"].annotation)[0]: kind for kind in searches}
+def _methods(tables: str) -> dict[str, Any]:
+    kinds = _flat(get_args(Experiment.model_fields[tables].annotation)[1])
+    return {get_args(kind.model_fields["method"].annotation)[0]: kind for kind in kinds}
 
 
-METHODS = _methods()
-"""The search methods, by name."""
+METHODS_OF = {tables: _methods(tables) for tables in ("searches", "checks")}
+"""By the tables that they are chosen in, the methods of searches and of checks, by name."""
+METHODS = METHODS_OF["searches"] | METHODS_OF["checks"]
 
 
 # Sentences
@@ -176,11 +179,12 @@ def _sentence(one: ErrorDetails, tables: Mapping[str, Any]) -> str:
     if name == "extra_forbidden" or (one["loc"][-1:] == ("[key]",) and name == "literal_error"):
         allowed = keys_at(place[:-1], tables)
         return f"unknown key; allowed here: {', '.join(allowed)}{nearest(str(place[-1]), allowed)}"
-    if name == "union_tag_not_found":
-        return f"method is missing: {' or '.join(METHODS)}"
-    if name == "union_tag_invalid":
+    if name in ("union_tag_not_found", "union_tag_invalid"):
+        methods = METHODS_OF[str(place[0])]
+        if name == "union_tag_not_found":
+            return f"method is missing: {_either(methods)}"
         tag = str(context["tag"])
-        return f"method must be {' or '.join(METHODS)}, not {shown(tag)}{nearest(tag, METHODS)}"
+        return f"method must be {_either(methods)}, not {shown(tag)}{nearest(tag, methods)}"
     if name == "json_invalid":  # the one thing that TOML or an option can hold and JSON cannot
         return "holds text that is not Unicode"
     if name == "value_error":
@@ -201,6 +205,11 @@ def _allowed(one: ErrorDetails) -> str:
     if name == "string_pattern_mismatch":
         return "a name of letters, digits, - and _ (at most 40)"
     return str(one["msg"]).removeprefix("Input should be ")
+
+
+def _either(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}"
 
 
 def _choices(expected: str) -> list[str]:

@@ -10,7 +10,20 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 Kind = Literal["conv", "linear", "head"]
 """Layer kinds that can be pruned: convolutions, hidden linear layers, the classifier."""
@@ -182,6 +195,46 @@ class Recipe(Part):
         return self
 
 
+class RecipeChange(Recipe):
+    """Keys of a recipe that a search or an arm has otherwise than the experiment; what is left out stays as there."""
+
+    epochs: int = Field(1, ge=1, le=100_000, description="Passes over the training data.")
+
+    @model_validator(mode="after")
+    def _schedule_fits(self) -> RecipeChange:  # judged where it meets the rest of its recipe
+        return self
+
+    @model_serializer(mode="wrap")
+    def _only_what_is_set(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if key in self.model_fields_set}
+
+
+def changed(recipe: Recipe, change: RecipeChange) -> Recipe:
+    """`recipe` with the keys of `change`; one that leaves the step schedule leaves its milestones too.
+
+    Raises:
+        ValueError: the two do not fit together.
+    """
+    if not change.model_fields_set:
+        return recipe
+    below = recipe.model_dump(exclude_defaults=True)
+    above = {key: getattr(change, key) for key in change.model_fields_set}
+    if above.get("schedule", "step") != "step":
+        below = {key: value for key, value in below.items() if key not in ("milestones", "gamma")}
+    return Recipe.model_validate(below | above)
+
+
+class Corruption(Part):
+    """What is done to the training data while tickets are found; they are trained and evaluated on the data itself
+    (Su et al., arXiv 2009.11094, section 3)."""
+
+    label_noise: float = Field(0.0, ge=0.0, le=1.0, description="Share of the training labels drawn anew.")
+    pixels: Literal["plain", "permuted", "scrambled"] = Field(
+        "plain", description="Order of pixels: as they are, one permutation for all images, or one for each image."
+    )
+    fraction: float = Field(1.0, gt=0.0, le=1.0, description="Share of the training samples that are seen.")
+
+
 class Like(Part):
     like: Name = Field(description="Search whose removed counts are copied, per seed, round and layer kind.")
 
@@ -190,7 +243,26 @@ KindRates = dict[Kind, Fraction]
 Rate = Fraction | KindRates | Like
 
 
-class Rounds(Part):
+class Finding(Part):
+    """What every search that finds tickets on this experiment's network shares."""
+
+    recipe: RecipeChange = Field(
+        default_factory=RecipeChange, description="Keys of the recipe that differ in this search and for its tickets."
+    )
+    data: Corruption = Field(
+        default_factory=Corruption, description="How the data is corrupted for this search, not for its tickets."
+    )
+    spare_first: bool = Field(False, description="Whether the first layer is never pruned.")
+
+
+def _clean_start(search: Imp | Colt | OneShot) -> None:
+    """Corrupted data may find a mask, but not the weights that the ticket starts from."""
+    if search.data != Corruption() and not search.rewind.startswith("0 "):
+        words = "data is corrupted while masks are found, but with rewind above 0 the ticket's start would be, too"
+        raise ValueError(f"{words}: leave rewind at 0")
+
+
+class Rounds(Finding):
     """What every search that prunes by rounds shares; a subclass adds its `method` and `rate`."""
 
     rewind: Length = Field(
@@ -219,10 +291,13 @@ class Rounds(Part):
 
     @model_validator(mode="after")
     def _ends_and_prunes(self) -> Rounds:
+        _clean_start(self)  # type: ignore[arg-type]
         rate = self.rate  # type: ignore[attr-defined]
         if isinstance(rate, Like):
-            if (self.until, self.of, self.rounds, self.scope) != (None, "prunable", None, "global"):
-                raise ValueError("rate.like copies another search: until, of, rounds and scope are that search's")
+            own = (self.until, self.of, self.rounds, self.scope, self.spare_first)
+            if own != (None, "prunable", None, "global", False):
+                keys = "until, of, rounds, scope and spare_first"
+                raise ValueError(f"rate.like copies another search: {keys} are that search's")
             return self
         if self.until is None and self.rounds is None:
             raise ValueError("say when to stop: until (a sparsity) or rounds")
@@ -276,6 +351,79 @@ class Colt(Rounds):
         return self
 
 
+class AtOnce(Finding):
+    """What every search shares that finds tickets of all its sparsities in one go."""
+
+    sparsity: tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...] = Field(
+        min_length=1, max_length=100, description="Prunable sparsities, in rising order: a ticket for each."
+    )
+    layers: tuple[Kind, ...] = Field(
+        ("conv", "linear", "head"), min_length=1, description="Layer kinds that are pruned."
+    )
+
+    @model_validator(mode="after")
+    def _rising(self) -> AtOnce:
+        if list(self.sparsity) != sorted(set(self.sparsity)):
+            raise ValueError("sparsity: each once, in rising order")
+        return self
+
+
+class OneShot(AtOnce):
+    """Train once, prune once (one-shot magnitude pruning, OMP), one ticket for each sparsity."""
+
+    method: Literal["one-shot"]
+    rewind: Length = Field("0 epochs", description="Where weights go back to; 0 is the initialisation (k of W_k).")
+    scope: Literal["global", "kind", "layer"] = Field(
+        "global", description="One magnitude threshold for all kinds, per layer kind, or per layer."
+    )
+
+    @model_validator(mode="after")
+    def _starts_clean(self) -> OneShot:
+        _clean_start(self)
+        return self
+
+
+class Snip(AtOnce):
+    """Keep the weights of largest |w · gradient| at initialisation (Lee et al., arXiv 1810.02340)."""
+
+    method: Literal["snip"]
+    images: int = Field(10, ge=1, le=100_000, description="Training images of each class that gradients are taken on.")
+
+
+class Grasp(AtOnce):
+    """Remove the weights whose removal keeps the gradient's flow best: largest -w · (H g) (Wang et al., arXiv
+    2002.07376)."""
+
+    method: Literal["grasp"]
+    images: int = Field(10, ge=1, le=100_000, description="Training images of each class that gradients are taken on.")
+
+
+Ratios = Literal["uniform", "erk", "smart-ratio"]
+"""How many weights each layer keeps: the same share; by its shape (Evci et al., arXiv 1911.11134); or by its depth (Su
+et al., arXiv 2009.11094)."""
+
+
+class RandomTickets(AtOnce):
+    """Positions at random in every layer, its count by a rule that looks at no data."""
+
+    method: Literal["random"]
+    ratios: Ratios = Field("uniform", description="How many weights each layer keeps.")
+
+    @model_validator(mode="after")
+    def _looks_at_no_data(self) -> RandomTickets:
+        if self.data != Corruption():
+            raise ValueError("data is not read: random tickets look at none")
+        return self
+
+
+class Hybrid(AtOnce):
+    """Each layer's largest weights after training, its count by a rule that looks at no data; the schedule begins anew
+    with the trained weights (Su et al., arXiv 2009.11094, section 5)."""
+
+    method: Literal["hybrid"]
+    ratios: Ratios = Field("smart-ratio", description="How many weights each layer keeps.")
+
+
 class Transfer(Part):
     """The tickets of another run, for this data: its masks and starts, with a fresh head (arXiv 2212.12770)."""
 
@@ -288,56 +436,241 @@ class Transfer(Part):
 Pruning = Imp | Colt
 """Searches that prune by rounds, with rates and a rewind point of their own."""
 
-AnySearch = Annotated[Imp | Colt | Transfer, Field(discriminator="method")]
+Rewinding = Imp | Colt | OneShot
+"""Searches with a rewind point."""
+
+OneTraining = Imp | OneShot
+"""Searches whose tickets each come from one network trained on all classes, and start from where it started."""
+
+Found = Imp | Colt | OneShot | Snip | Grasp | RandomTickets | Hybrid
+"""Searches that find tickets on this experiment's network."""
+
+Searching = Found | Transfer
+
+AnySearch = Annotated[Searching, Field(discriminator="method")]
+
+
+def _each_once(names: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(set(names)) != len(names):
+        raise ValueError("each once")
+    return names
+
+
+Names = Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_each_once)]
+"""Searches, each once."""
 
 
 class Arm(Part):
     """A network to train on all the data and evaluate: dense, or a ticket with one ingredient changed."""
 
-    ticket: Literal["each"] | Name | tuple[Name, ...] | None = Field(
+    ticket: Literal["each"] | Name | Names | None = Field(
         None, description='Searches whose tickets are trained: "each", one name, a list; left out: the dense network.'
     )
-    start: Literal["ticket", "reinit"] = Field(
-        "ticket", description="Weights to start from: the ticket's own, or a fresh initialisation."
+    start: Literal["ticket", "init", "reinit", "trained"] = Field(
+        "ticket",
+        description="Weights to start from: the ticket's own (rewound), the initialisation, a fresh one, or those that"
+        " its mask was found on, after training.",
     )
-    mask: Literal["found", "shuffled", "random", "full"] = Field(
+    weights: Literal["own", "shuffled"] = Field(
+        "own", description="Starting weights as they are, or the kept ones of each layer in another order."
+    )
+    mask: Literal["found", "shuffled", "random", "uniform", "erk", "smart-ratio", "full"] = Field(
         "found",
-        description="Mask: the ticket's, shuffled within each layer, drawn at random over all layers, or none at all.",
+        description="Mask: the ticket's; shuffled within each layer; at random over all layers; at random with counts"
+        " by a rule (uniform, erk, smart-ratio); or none at all.",
+    )
+    network: Literal["own", "small"] = Field(
+        "own", description="The network itself, or a narrower dense one of as many weights as the ticket keeps."
+    )
+    recipe: RecipeChange = Field(
+        default_factory=RecipeChange, description="Keys of the recipe that differ from the search's."
+    )
+    begin: Length | None = Field(
+        None, description="Where the schedule begins; left out: where the ticket's does, 0 for fresh weights."
     )
     at: tuple[Fraction, ...] | None = Field(
         None, min_length=1, description="Only the tickets nearest to these prunable sparsities; left out: every one."
     )
 
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """The ingredients that it has otherwise than the ticket itself; none for a dense arm of the plain recipe."""
+        own = {key: getattr(self, key) != field.default for key, field in Arm.model_fields.items()}
+        own["recipe"] = bool(self.recipe.model_fields_set)
+        return tuple(key for key in INGREDIENTS if own[key])
+
     @model_validator(mode="after")
-    def _dense_is_plain(self) -> Arm:
-        if self.ticket is None and (self.start, self.mask, self.at) != ("ticket", "found", None):
-            raise ValueError("start, mask and at are read with a ticket only")
+    def _fits_together(self) -> Arm:
+        if self.ticket is None:
+            if self.at is not None or self.changes not in ((), ("recipe",)):
+                raise ValueError("start, weights, mask, network, begin and at are read with a ticket only")
+        elif self.network == "small" and (self.start, self.weights, self.mask) != ("ticket", "own", "found"):
+            raise ValueError('network = "small" is dense and starts afresh: leave start, weights and mask out')
+        elif self.weights == "shuffled" and self.mask == "full":
+            raise ValueError('weights = "shuffled" moves kept weights within each layer: mask = "full" keeps all')
         return self
 
 
+INGREDIENTS = ("start", "weights", "mask", "network", "recipe", "begin")
+"""What an arm may have otherwise than the ticket that it trains."""
+
+
 class Side(Part):
+    """Tickets that an arm has trained."""
+
     arm: Name = Field(description="Arm to compare.")
     search: Name | None = Field(None, description="Search whose tickets it takes; left out: each search in turn.")
 
 
-class Contrast(Part):
-    """Is one arm's test accuracy above another's at a sparsity? Differences are paired by seed."""
+class Asking(Part):
+    """What every check shares."""
 
     question: str = Field("", max_length=300, description="What is asked, in words.")
+
+
+class Contrast(Asking):
+    """Is one arm's test accuracy above another's? Differences are paired by seed."""
+
+    method: Literal["contrast"] = "contrast"
     this: Side = Field(description="The arm expected above.")
     that: Side = Field(description="The arm expected below.")
     at: Fraction = Field(description="Prunable sparsity; the nearest tickets that both arms hold are compared.")
+    match: Literal["sparsity", "rounds", "images", "images-with-tickets"] = Field(
+        "sparsity",
+        description="What two searches' tickets have in common: sparsity, rounds, training images of the search, or"
+        " these with the training of its tickets.",
+    )
     tolerance: float = Field(
         0.0, ge=0.0, le=100.0, description="Percentage points: clear above it, similar when the drop stays below it."
     )
 
     @model_validator(mode="after")
-    def _sides_match(self) -> Contrast:
-        if (self.this.search is None) != (self.that.search is None):
-            raise ValueError("name a search on both sides or on neither")
+    def _sides_differ(self) -> Contrast:
         if self.this == self.that:
             raise ValueError("this and that are the same arm")
+        if self.match != "sparsity" and self.this.search == self.that.search:
+            raise ValueError("match is read with two searches: tickets of one are compared round by round")
         return self
+
+
+class Winning(Asking):
+    """Is it a winning ticket, by all five conditions of Ma et al. (arXiv 2107.00166), over a grid of learning rates?
+
+    The grid is the searches: each with its own rate, which its tickets, and the arms of them, train with.
+    """
+
+    method: Literal["winning-ticket"]
+    at: Fraction = Field(0.8, description="Prunable sparsity; the nearest ticket of every search is judged.")
+    searches: Names | None = Field(
+        None, description="Searches that make the grid; left out: all whose tickets the arms train."
+    )
+    ticket: Name = Field("ticket", description="Arm that trains the ticket as it was found.")
+    reinit: Name = Field("reinit", description="Arm of its mask with fresh weights.")
+    dense: Name = Field("dense", description='Arm of the dense network: of the same searches, with mask = "full".')
+    longer: Name = Field("longer", description="The same trained longer: training is long enough if that gains little.")
+    small: Name = Field("small", description="Arm of the small dense network of as many weights.")
+    sparsity: Fraction = Field(0.6, description="Sparsity from which a ticket is not trivial.")
+    gap: float = Field(0.5, ge=0.0, le=100.0, description="Points that a clear gap exceeds (conditions 2 and 3).")
+    drop: float | None = Field(
+        None,
+        ge=0.0,
+        le=100.0,
+        description="Points below dense that are still similar (conditions 1, 4 and 5); left out: 1 with 100 classes or"
+        " more, else 0.5.",
+    )
+
+
+class Sanity(Asking):
+    """Does a way to find tickets use what it is said to use? A corrupted ticket should be clearly worse (Su et al.,
+    arXiv 2009.11094); where it is as good, the check fails."""
+
+    method: Literal["sanity"]
+    this: Side = Field(description="The ticket itself: an arm and its search.")
+    against: dict[Name, Side] = Field(
+        min_length=1, description="By name, each corrupted ticket: an arm and its search."
+    )
+    at: Fraction = Field(description="Prunable sparsity; the nearest tickets are compared.")
+    tolerance: float = Field(0.5, ge=0.0, le=100.0, description="Percentage points that count as worse.")
+
+    @model_validator(mode="after")
+    def _sides_differ(self) -> Sanity:
+        for name, side in self.against.items():
+            if (side.arm, side.search or self.this.search) == (self.this.arm, self.this.search):
+                raise ValueError(f"against.{name} is the ticket itself")
+        return self
+
+
+class Correlation(Asking):
+    """Do large weights stay large? Overlap of the top share of weights by size between initial, rewound, trained,
+    ticket and reinitialised networks (R_p of Liu et al., arXiv 2102.11068)."""
+
+    method: Literal["correlation"]
+    searches: Names | None = Field(
+        None, description="Searches whose tickets are looked at; left out: all that train a network."
+    )
+    at: Fraction = Field(0.8, description="Prunable sparsity; the nearest ticket of every search is looked at.")
+    share: float = Field(0.2, gt=0.0, lt=1.0, description="Share of each layer's weights that counts as large (p).")
+    tolerance: float = Field(1.0, ge=0.0, le=100.0, description="Points beside chance that do not count.")
+
+
+class Stability(Asking):
+    """From which step on do two copies, trained on in different order, stay linearly connected? (Frankle et al., arXiv
+    1912.05671, section 3; norm statistics are recomputed on training data at every point.)"""
+
+    method: Literal["stability"]
+    steps: tuple[Length, ...] = Field(
+        (), max_length=100, description="Steps k of the dense network from which two copies are trained to the end."
+    )
+    searches: Names | None = Field(
+        None, description="Searches whose tickets are looked at, from their own start; left out: all."
+    )
+    at: Annotated[tuple[Fraction, ...], Field(min_length=1), AfterValidator(_each_once)] = Field(
+        (0.8,), description="Prunable sparsities; the nearest tickets are looked at."
+    )
+    points: int = Field(30, ge=3, le=1000, description="Networks along the line, the two ends included.")
+    error: Literal["test", "train"] = Field("test", description="Error whose barrier is taken.")
+    threshold: float = Field(2.0, gt=0.0, le=100.0, description="Points of error below which it is stable.")
+
+
+class Successive(Asking):
+    """Do successive rounds find the same optimum? Barrier and angle between the weights that they end with (Maene et
+    al., arXiv 2106.06955; norm statistics are recomputed on training data at every point)."""
+
+    method: Literal["successive"]
+    searches: Names | None = Field(
+        None, description="Searches whose rounds are looked at; left out: all that go by rounds."
+    )
+    points: int = Field(20, ge=3, le=1000, description="Networks along the line, the two ends included.")
+    error: Literal["test", "train"] = Field("test", description="Error whose barrier is taken.")
+    threshold: float = Field(2.0, gt=0.0, le=100.0, description="Points of error below which it is stable.")
+
+
+class Agreement(Asking):
+    """Do a round's members agree on what to remove more than chance would have them? By layer and round (COLT, arXiv
+    2212.12770)."""
+
+    method: Literal["agreement"]
+    searches: Names | None = Field(
+        None, description="Searches whose rounds are looked at; left out: all with several members."
+    )
+    tolerance: float = Field(1.0, ge=0.0, le=100.0, description="Points of overlap beside chance that do not count.")
+
+
+def _method(check: Any) -> str:
+    """A check's method; a contrast need not say so."""
+    return check.get("method", "contrast") if isinstance(check, dict) else getattr(check, "method", "contrast")
+
+
+AnyCheck = Annotated[
+    Annotated[Contrast, Tag("contrast")]
+    | Annotated[Winning, Tag("winning-ticket")]
+    | Annotated[Sanity, Tag("sanity")]
+    | Annotated[Correlation, Tag("correlation")]
+    | Annotated[Stability, Tag("stability")]
+    | Annotated[Successive, Tag("successive")]
+    | Annotated[Agreement, Tag("agreement")],
+    Discriminator(_method),
+]
 
 
 class Published(Part):
@@ -355,6 +688,10 @@ class Published(Part):
         if len(self.sparsity) != len(self.accuracy):
             raise ValueError(f"{len(self.sparsity)} sparsities, but {len(self.accuracy)} accuracies: give one for each")
         return self
+
+
+OfWeights = Correlation | Stability | Successive
+"""Checks that look at trained weights."""
 
 
 class Experiment(Part):
@@ -377,7 +714,7 @@ class Experiment(Part):
     recipe: Recipe = Field(description="How every training runs.")
     searches: dict[Name, AnySearch] = Field(default_factory=dict, description="How tickets are found.")
     arms: dict[Name, Arm] = Field(default_factory=dict, description="What is trained and evaluated.")
-    checks: dict[Name, Contrast] = Field(default_factory=dict, description="Questions answered at the end.")
+    checks: dict[Name, AnyCheck] = Field(default_factory=dict, description="Questions answered at the end.")
     published: dict[Name, Published] = Field(default_factory=dict, description="Figures of papers, for comparison.")
 
     @field_validator("seeds")
@@ -395,26 +732,61 @@ class Experiment(Part):
             if isinstance(search, Imp) and isinstance(search.rate, Like):
                 place = f"searches.{name}.rate.like"
                 leader = self._search(search.rate.like, place)
-                if search.rate.like == name or isinstance(leader, Transfer) or isinstance(leader.rate, Like):
+                if not isinstance(leader, Pruning) or isinstance(leader.rate, Like):
                     raise ValueError(f"{place}: name a search with a rate of its own")
                 if search.rewind != leader.rewind:
                     raise ValueError(f"{place}: rewind must equal that of {search.rate.like!r} ({leader.rewind})")
+            self._recipe_fits(f"searches.{name}.recipe", name)
         for name, arm in self.arms.items():
             for other in self.tickets_of(arm):
-                self._search(other, f"arms.{name}.ticket")
+                search = self._search(other, f"arms.{name}.ticket")
+                if arm.start == "trained" and not isinstance(search, OneTraining):
+                    why = f"{other!r} ({search.method}) does not find its masks on one trained network"
+                    raise ValueError(f'arms.{name}.start: "trained" is not defined: {why}')
+            for other in self.tickets_of(arm) or ("",):
+                self._recipe_fits(f"arms.{name}.recipe", other, arm)
         for name, check in self.checks.items():
-            for side, key in ((check.this, "this"), (check.that, "that")):
-                if side.arm not in self.arms:
-                    raise ValueError(f"checks.{name}.{key}.arm: no arm {side.arm!r} (arms: {_listed(self.arms)})")
-                held = self.tickets_of(self.arms[side.arm])
-                if side.search is not None and side.search not in held:
-                    raise ValueError(f"checks.{name}.{key}.search: arm {side.arm!r} has no tickets of {side.search!r}")
+            self._check_fits(check, f"checks.{name}")
         return self
 
-    def _search(self, name: str, place: str) -> Imp | Colt | Transfer:
+    def _check_fits(self, check: AnyCheck, place: str) -> None:
+        """Whether the arms and searches that a check names are there, and what it asks of is what they have."""
+        for side, key in _sides(check):
+            if side.arm not in self.arms:
+                raise ValueError(f"{place}.{key}.arm: no arm {side.arm!r} (arms: {_listed(self.arms)})")
+            held = self.tickets_of(self.arms[side.arm])
+            if side.search is not None and side.search not in held:
+                raise ValueError(f"{place}.{key}.search: arm {side.arm!r} has no tickets of {side.search!r}")
+            if isinstance(check, Sanity):
+                searches = [check.this.search or side.search] if key != "this" else [side.search, *held][:1]
+                if not held or (len(held) > 1 and side.search is None and check.this.search is None):
+                    raise ValueError(f"{place}.{key}: name the search, of an arm that trains tickets")
+                if side.search is None and key != "this" and searches[0] not in (None, *held):
+                    raise ValueError(f"{place}.{key}: arm {side.arm!r} has no tickets of {searches[0]!r}")
+        if isinstance(check, Contrast):
+            named = [side.search is not None for side in (check.this, check.that) if self._has_tickets(side)]
+            if len(set(named)) > 1:
+                raise ValueError(f"{place}: name a search on both sides or on neither")
+        for other in getattr(check, "searches", None) or ():
+            search = self._search(other, f"{place}.searches")
+            for kinds, fitting, words in LOOKED_AT:
+                if isinstance(check, kinds) and not isinstance(search, fitting):
+                    raise ValueError(f"{place}.searches: {other!r} ({search.method}) {words}")
+
+    def _has_tickets(self, side: Side) -> bool:
+        return bool(self.tickets_of(self.arms[side.arm]))
+
+    def _search(self, name: str, place: str) -> Searching:
         if name not in self.searches:
             raise ValueError(f"{place}: no search {name!r} (searches: {_listed(self.searches)})")
         return self.searches[name]
+
+    def _recipe_fits(self, place: str, search: str, arm: Arm | None = None) -> None:
+        try:
+            self.recipe_of(search, arm)
+        except ValidationError as error:
+            words = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+            raise ValueError(f"{place}: with the rest of the recipe, {words}") from None
 
     def tickets_of(self, arm: Arm) -> tuple[str, ...]:
         """Names of the searches whose tickets `arm` trains, in the order of the preset."""
@@ -423,6 +795,29 @@ class Experiment(Part):
         if arm.ticket == "each":
             return tuple(self.searches)
         return (arm.ticket,) if isinstance(arm.ticket, str) else arm.ticket
+
+    def recipe_of(self, search: str = "", arm: Arm | None = None) -> Recipe:
+        """The recipe that a search trains with; with `arm`, that which the arm trains the search's tickets with."""
+        settings = self.searches.get(search)
+        recipe = changed(self.recipe, settings.recipe) if isinstance(settings, Finding) else self.recipe
+        return recipe if arm is None else changed(recipe, arm.recipe)
+
+
+LOOKED_AT: tuple[tuple[Any, Any, str], ...] = (
+    (Successive, Imp | Colt, "does not train anew in every round"),
+    (Agreement, Colt, "has no rounds of several members"),
+    ((Correlation, Stability), Found, "does not find its tickets here"),
+)
+"""Which searches the named checks can look at."""
+
+
+def _sides(check: AnyCheck) -> list[tuple[Side, str]]:
+    """The sides that a check compares, each with its place in the check."""
+    if isinstance(check, Contrast):
+        return [(check.this, "this"), (check.that, "that")]
+    if isinstance(check, Sanity):
+        return [(check.this, "this"), *((side, f"against.{name}") for name, side in check.against.items())]
+    return []
 
 
 def _listed(names: dict[str, Any]) -> str:

@@ -71,6 +71,27 @@ def request(conn: sqlite3.Connection, run: str, action: str) -> None:
         conn.execute("INSERT INTO requests (run, action, asked) VALUES (?, ?, ?)", (run, action, now()))
 
 
+def ask(conn: sqlite3.Connection, run: str, checks: Mapping[str, Any]) -> None:
+    """Give a run these `checks` in place of its own, and mark it as sent for: its engine is to answer them.
+
+    The rest of its experiment stays, so everything it has trained holds. An answer to what is now asked otherwise goes.
+
+    Raises:
+        StoreError: it is running: an engine reads its experiment once, when it starts.
+    """
+    with transaction(conn):
+        row = _run(conn, run)
+        attempt = conn.execute("SELECT * FROM attempts WHERE run = ? ORDER BY id DESC LIMIT 1", (run,)).fetchone()
+        if state_of(dict(row), dict(attempt) if attempt else None) == "running":
+            raise StoreError(f"{run} is running: wait until it has ended, or pause it first")
+        spec = json.loads(row["spec"])
+        for name, before in spec.get("checks", {}).items():
+            if checks.get(name) != before:
+                conn.execute("DELETE FROM checks WHERE run = ? AND name = ?", (run, name))
+        _set(conn, run, spec=json.dumps({**spec, "checks": dict(checks)}))
+        set_state(conn, run, "running")
+
+
 def rename(conn: sqlite3.Connection, run: str, name: str) -> None:
     """Change what a run is called; its id stays."""
     _set(conn, run, name=_one_line(name, "name"))

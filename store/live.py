@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from store.answers import Check, checks_of
 from store.reading import LISTING, Reader
+from store.report import answer, curves
+from store.report import checks as report_checks
 
 LOG_LINES = 1000
 """Lines of a log that the app keeps; `tombola log` has all."""
@@ -134,6 +137,8 @@ class Figure:
     search: str | None
     start: str
     mask: str
+    changes: str
+    """What the arm has otherwise than the ticket itself; empty for the ticket."""
     round: int | None
     seeds: int
     sparsity: float
@@ -149,15 +154,6 @@ class Published:
     source: str
     sparsity: tuple[float, ...]
     accuracy: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Check:
-    name: str
-    search: str
-    question: str
-    verdict: str
-    sentence: str
 
 
 @dataclass(frozen=True)
@@ -200,6 +196,8 @@ class Preview:
     figures: tuple[Figure, ...]
     published: tuple[Published, ...]
     checks: tuple[Check, ...]
+    asked: tuple[tuple[str, str], ...]
+    """Name and question of every check of the experiment, answered or not."""
 
 
 @dataclass(frozen=True)
@@ -215,11 +213,15 @@ class View(Preview):
 class _Memory:
     """What has been read of one run, so that it is not read again."""
 
+    text: str
+    """The spec as it is stored: a check that is asked later changes it."""
     spec: dict[str, Any]
     epochs: dict[int, list[tuple[Any, ...]]] = field(default_factory=dict)
     pruned: dict[int, tuple[tuple[Layer, ...], tuple[Overlap, ...]]] = field(default_factory=dict)
     evaluated: tuple[Any, ...] = ()
     figures: tuple[Figure, ...] = ()
+    answered: tuple[Any, ...] = ()
+    checks: tuple[Check, ...] = ()
     log: tuple[Line, ...] = ()
     log_after: int = 0
 
@@ -236,8 +238,7 @@ FOUND = """
     JOIN evaluations AS e ON e.arm = a.id
     JOIN tickets AS t ON t.id = e.ticket
     JOIN rounds AS x ON x.id = t.round
-    WHERE e.split = 'test' AND (?1 IS NULL OR a.run = ?1)
-        AND json_extract(a.settings, '$.start') = 'ticket' AND json_extract(a.settings, '$.mask') = 'found'
+    WHERE e.split = 'test' AND (?1 IS NULL OR a.run = ?1) AND a.changes = ''
     GROUP BY a.run, x.search, x.round
     ORDER BY avg(x.sparsity)
 """
@@ -271,7 +272,7 @@ class Live:
             return None
         listed, memory = known
         lanes, figures = self._lanes(listed, memory), self._figures(run, memory)
-        return Preview(listed, lanes, figures, _published(memory.spec), self._checks(run))
+        return Preview(listed, lanes, figures, _published(memory.spec), self._checks(run, memory), _asked(memory.spec))
 
     def view(self, run: str, focus: Focus | None = None) -> View | None:
         """All of a run; without a focus, the first search that turns. None when the run has been deleted."""
@@ -285,7 +286,8 @@ class Live:
             lanes=lanes,
             figures=self._figures(run, memory),
             published=_published(memory.spec),
-            checks=self._checks(run),
+            checks=self._checks(run, memory),
+            asked=_asked(memory.spec),
             turn=self._turn(listed, memory, lanes, focus),
             alerts=self._alerts(run),
             log=self._log(run, memory),
@@ -296,9 +298,12 @@ class Live:
         if not rows:
             self._memory.pop(run, None)
             return None
-        if run not in self._memory:
-            spec = self._reader.rows("SELECT spec FROM runs WHERE id = ?", (run,))[0]["spec"]
-            self._memory[run] = _Memory(json.loads(spec))
+        spec = self._reader.rows("SELECT spec FROM runs WHERE id = ?", (run,))[0]["spec"]
+        memory = self._memory.get(run)
+        if memory is None:
+            self._memory[run] = _Memory(spec, json.loads(spec))
+        elif memory.text != spec:
+            memory.text, memory.spec = spec, json.loads(spec)
         found = self._reader.rows(FOUND, (run,))
         return _run(rows[0], found[-1]["accuracy"] if found else None), self._memory[run]
 
@@ -422,8 +427,8 @@ class Live:
             memory.evaluated = tuple(evaluated.values())
             rows = self._reader.rows(
                 "SELECT f.arm, f.search, ifnull(json_extract(a.settings, '$.start'), 'ticket') AS start,"
-                " ifnull(json_extract(a.settings, '$.mask'), 'found') AS mask, f.round, f.seeds, f.sparsity,"
-                " f.accuracy, f.half_width FROM accuracy_by_sparsity AS f JOIN arms AS a"
+                " ifnull(json_extract(a.settings, '$.mask'), 'found') AS mask, a.changes, f.round, f.seeds,"
+                " f.sparsity, f.accuracy, f.half_width FROM accuracy_by_sparsity AS f JOIN arms AS a"
                 " ON a.run = f.run AND a.name = f.arm LEFT JOIN searches AS s ON s.run = f.run AND s.name = f.search"
                 " WHERE f.run = ? AND f.split = 'test' ORDER BY a.id, s.id, f.sparsity",
                 (run,),
@@ -431,11 +436,16 @@ class Live:
             memory.figures = tuple(Figure(**row) for row in rows)
         return memory.figures
 
-    def _checks(self, run: str) -> tuple[Check, ...]:
-        rows = self._reader.rows(
-            "SELECT name, search, question, verdict, sentence FROM checks WHERE run = ? ORDER BY id", (run,)
+    def _checks(self, run: str, memory: _Memory) -> tuple[Check, ...]:
+        """Answers with their curves, which are means that SQLite takes again and again: only when there are others."""
+        rows = answer(self._reader, report_checks(run))
+        points = self._reader.rows(
+            "SELECT count(*) AS points FROM checks AS c JOIN points AS p ON p.[check] = c.id WHERE c.run = ?", (run,)
         )
-        return tuple(Check(**row) for row in rows)
+        if memory.answered != (rows, points):
+            memory.answered = (rows, points)
+            memory.checks = checks_of(rows, answer(self._reader, curves(run)))
+        return memory.checks
 
     # Words
 
@@ -476,6 +486,10 @@ def _published(spec: dict[str, Any]) -> tuple[Published, ...]:
     return tuple(Published(t["label"], t["source"], tuple(t["sparsity"]), tuple(t["accuracy"])) for t in tables)
 
 
+def _asked(spec: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, check.get("question", "")) for name, check in spec.get("checks", {}).items())
+
+
 def _columns(epochs: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     return list(zip(*epochs, strict=True)) if epochs else [()] * 5
 
@@ -490,8 +504,11 @@ def forecast(settings: dict[str, Any], ended: list[Round]) -> int | None:
     """Rounds that a search will take in all, if it goes on losing what its last round lost; None when unknown.
 
     Before the first round has ended, the rate tells, for independent members as overlap by chance would have it. A
-    transfer brings as many tickets as the other run has, unless one is named.
+    transfer brings as many tickets as the other run has, unless one is named; a search that finds all its tickets at
+    once has one for each sparsity.
     """
+    if "sparsity" in settings:
+        return len(settings["sparsity"])
     if settings.get("method") == "transfer":
         return None if settings.get("round") is None else 1
     until, most = settings.get("until"), settings.get("rounds")

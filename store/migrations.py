@@ -520,3 +520,157 @@ STEPS.append(
     ALTER TABLE epochs_anew RENAME TO epochs;
     """
 )
+
+STEPS.append(
+    """
+    ALTER TABLE arms ADD COLUMN changes TEXT GENERATED ALWAYS AS (rtrim(
+        CASE WHEN ifnull(json_extract(settings, '$.start'), 'ticket') <> 'ticket' THEN 'start ' ELSE '' END
+        || CASE WHEN ifnull(json_extract(settings, '$.weights'), 'own') <> 'own' THEN 'weights ' ELSE '' END
+        || CASE WHEN ifnull(json_extract(settings, '$.mask'), 'found') <> 'found' THEN 'mask ' ELSE '' END
+        || CASE WHEN ifnull(json_extract(settings, '$.network'), 'own') <> 'own' THEN 'network ' ELSE '' END
+        || CASE WHEN ifnull(json_extract(settings, '$.recipe'), '{}') <> '{}' THEN 'recipe ' ELSE '' END
+        || CASE WHEN json_extract(settings, '$.begin') IS NOT NULL THEN 'begin' ELSE '' END
+    )) VIRTUAL;
+
+    ALTER TABLE trainings ADD COLUMN weights INTEGER;
+
+    CREATE TABLE checks_anew (
+        id INTEGER PRIMARY KEY,
+        run TEXT NOT NULL REFERENCES runs ON DELETE CASCADE,
+        name TEXT NOT NULL,
+        search TEXT NOT NULL,
+        part TEXT NOT NULL DEFAULT '',
+        method TEXT NOT NULL,
+        question TEXT NOT NULL,
+        figure REAL,
+        low REAL,
+        high REAL,
+        unit TEXT NOT NULL DEFAULT 'points',
+        threshold REAL,
+        detectable REAL,
+        sampling REAL,
+        seeds INTEGER NOT NULL,
+        verdict TEXT NOT NULL CHECK (verdict IN (
+            'clear', 'similar', 'undecided', 'reversed', 'none', 'stable', 'unstable', 'passed', 'failed',
+            'jackpot', 'secondary', 'no ticket'
+        )),
+        sentence TEXT NOT NULL,
+        query TEXT NOT NULL DEFAULT '',
+        x TEXT NOT NULL DEFAULT '',
+        y TEXT NOT NULL DEFAULT '',
+        created TEXT NOT NULL,
+        UNIQUE (run, name, search, part)
+    ) STRICT;
+    INSERT INTO checks_anew (
+        id, run, name, search, method, question, figure, low, high, threshold, seeds, verdict, sentence, query, created
+    ) SELECT
+        id, run, name, search, method, question, figure, low, high, threshold, seeds, verdict, sentence, query, created
+    FROM checks;
+    DROP TABLE checks;
+    ALTER TABLE checks_anew RENAME TO checks;
+
+    CREATE TABLE points (
+        "check" INTEGER NOT NULL REFERENCES checks ON DELETE CASCADE,
+        series TEXT NOT NULL,
+        seed INTEGER NOT NULL,
+        x REAL NOT NULL,
+        y REAL,
+        PRIMARY KEY ("check", series, seed, x)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE measurements (
+        id INTEGER PRIMARY KEY,
+        run TEXT NOT NULL REFERENCES runs ON DELETE CASCADE,
+        key TEXT NOT NULL,
+        seed INTEGER NOT NULL,
+        method TEXT NOT NULL,
+        about TEXT NOT NULL CHECK (json_valid(about)),
+        figures TEXT NOT NULL CHECK (json_valid(figures)),
+        images INTEGER NOT NULL,
+        images_forward INTEGER NOT NULL,
+        seconds REAL NOT NULL,
+        created TEXT NOT NULL,
+        UNIQUE (run, key)
+    ) STRICT;
+
+    -- Deviations from the mean first: squares of near figures less their mean's square would lose every digit.
+    CREATE VIEW check_curves AS
+    SELECT
+        m.run, m."check", m.search, m.part, m.series, m.x, m.seeds, m.y,
+        (SELECT t975 FROM student WHERE df = m.seeds - 1) * sqrt(
+            (
+                SELECT sum((p.y - m.y) * (p.y - m.y)) FROM points AS p
+                WHERE p."check" = m.id AND p.series = m.series AND p.x = m.x
+            ) / (m.seeds - 1) / m.seeds
+        ) AS half_width
+    FROM (
+        SELECT c.id, c.run, c.name AS "check", c.search, c.part, p.series, p.x, count(p.y) AS seeds, avg(p.y) AS y
+        FROM checks AS c
+        JOIN points AS p ON p."check" = c.id
+        GROUP BY c.id, p.series, p.x
+    ) AS m;
+
+    -- Only the arm that trains the ticket as it was found evaluates it: none that has another recipe or start.
+    DROP VIEW cost_to_sparsity;
+    DROP VIEW cost_by_round;
+    CREATE VIEW cost_by_round AS
+    SELECT
+        run, search, seed, round, sparsity, total_sparsity, images, images_forward,
+        images + evaluation AS images_with_evaluation
+    FROM (
+        SELECT
+            s.run, s.name AS search, r.seed, r.round, r.sparsity, r.total_sparsity,
+            (
+                SELECT sum(p.images) FROM rounds AS p
+                WHERE p.search = s.id AND p.seed = r.seed AND p.round <= r.round AND p.step = 'done'
+            ) AS images,
+            (
+                SELECT sum(p.images_forward) FROM rounds AS p
+                WHERE p.search = s.id AND p.seed = r.seed AND p.round <= r.round AND p.step = 'done'
+            ) AS images_forward,
+            ifnull((
+                SELECT sum(images) FROM trainings WHERE id IN (
+                    SELECT e.training
+                    FROM rounds AS p
+                    JOIN tickets AS k ON k.round = p.id
+                    JOIN evaluations AS e ON e.ticket = k.id
+                    WHERE p.search = s.id AND p.seed = r.seed AND p.round <= r.round AND p.step = 'done'
+                        AND e.arm IN (SELECT id FROM arms WHERE run = s.run AND changes = '')
+                    EXCEPT
+                    SELECT m.training
+                    FROM rounds AS p
+                    JOIN members AS m ON m.round = p.id
+                    WHERE p.search = s.id AND p.seed = r.seed AND p.round <= r.round AND p.step = 'done'
+                )
+            ), 0) AS evaluation
+        FROM searches AS s
+        JOIN rounds AS r ON r.search = s.id
+        WHERE r.step = 'done'
+    );
+
+    CREATE VIEW cost_to_sparsity AS
+    SELECT
+        c.run,
+        c.search,
+        levels.level,
+        count(*) AS seeds,
+        (
+            SELECT count(DISTINCT r.seed) FROM searches AS s JOIN rounds AS r ON r.search = s.id
+            WHERE s.run = c.run AND s.name = c.search AND r.step = 'done'
+        ) AS seeds_searched,
+        avg(c.round) AS round,
+        avg(c.sparsity) AS sparsity,
+        avg(c.images) AS images,
+        avg(c.images_with_evaluation) AS images_with_evaluation
+    FROM cost_by_round AS c
+    JOIN (
+        SELECT 0.5 AS level UNION ALL SELECT 0.8 UNION ALL SELECT 0.9
+        UNION ALL SELECT 0.95 UNION ALL SELECT 0.98 UNION ALL SELECT 0.99
+    ) AS levels ON c.sparsity >= levels.level
+    WHERE c.round = (
+        SELECT min(r.round) FROM searches AS s JOIN rounds AS r ON r.search = s.id
+        WHERE s.run = c.run AND s.name = c.search AND r.seed = c.seed AND r.step = 'done' AND r.sparsity >= levels.level
+    )
+    GROUP BY c.run, c.search, levels.level;
+    """
+)

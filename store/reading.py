@@ -35,7 +35,7 @@ LISTING = """
         (SELECT max(x.sparsity) FROM searches AS s JOIN rounds AS x ON x.search = s.id
             WHERE s.run = r.id AND x.step = 'done') AS sparsity,
         (SELECT avg(e.accuracy) FROM arms AS d JOIN evaluations AS e ON e.arm = d.id
-            WHERE d.run = r.id AND ifnull(e.ticket, -1) = -1 AND e.split = 'test') AS dense_accuracy,
+            WHERE d.run = r.id AND d.changes = '' AND ifnull(e.ticket, -1) = -1 AND e.split = 'test') AS dense_accuracy,
         ifnull(a.images_done, 0) AS images_done, r.images_planned, a.seconds_left, ifnull(a.doing, '') AS doing
     FROM runs AS r
     LEFT JOIN attempts AS a ON a.id = (SELECT max(id) FROM attempts WHERE run = r.id)

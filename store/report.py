@@ -25,7 +25,7 @@ def accuracy(run: str) -> str:
     """Test accuracy of every arm at every ticket: mean over seeds with its 95 % interval."""
     return f"""
 SELECT f.search, f.arm, ifnull(json_extract(a.settings, '$.start'), 'ticket') AS start,
-       ifnull(json_extract(a.settings, '$.mask'), 'found') AS mask,
+       ifnull(json_extract(a.settings, '$.mask'), 'found') AS mask, a.changes,
        f.round, f.seeds, f.sparsity, f.total_sparsity, f.accuracy, f.half_width, f.count
 FROM accuracy_by_sparsity AS f JOIN arms AS a ON a.run = f.run AND a.name = f.arm
 WHERE f.run = {_quoted(run)} AND f.split = 'test' ORDER BY f.search, f.round, f.arm""".strip()
@@ -66,8 +66,8 @@ FROM overlap_by_round WHERE run = {_quoted(run)} GROUP BY search, round, sets"""
 def loss(run: str) -> str:
     """What a round removed of what was left, against what the rate allows: from r (members agree) to P·r (disjoint).
 
-    Kinds that share one threshold count together. Beside whole weights nothing lies outside. What `transfer` takes
-    over was removed by another run, and is judged there.
+    Kinds that share one threshold count together. Beside whole weights nothing lies outside. Only searches that go by
+    rounds have a loss; what `transfer` takes over was removed by another run, and is judged there.
     """
     return f"""
 WITH rates AS (
@@ -76,7 +76,7 @@ WITH rates AS (
            CASE json_type(s.settings, '$.rate') WHEN 'object' THEN json_extract(s.settings, '$.rate.' || l.kind)
                 ELSE json_extract(s.settings, '$.rate') END AS rate
     FROM loss_by_round AS l JOIN searches AS s ON s.run = l.run AND s.name = l.search
-    WHERE l.run = {_quoted(run)} AND l.before > 0 AND s.method <> 'transfer'
+    WHERE l.run = {_quoted(run)} AND l.before > 0 AND s.method IN ('imp', 'colt')
 ), pools AS (
     SELECT search, seed, round, members, rate, group_concat(kind, '+') AS kinds,
            sum(before) AS before, sum(removed) AS removed
@@ -102,7 +102,8 @@ WHERE l.run = {_quoted(run)} GROUP BY l.search""".strip()
 def controls(run: str) -> str:
     """Found masks against shuffled and random ones at the last ticket that has both, in images, paired by seed.
 
-    An arm without a mask is no such control: it shows what the ticket's start alone is worth.
+    Only the mask may differ from the ticket's arm, and an arm without one is no such control: it shows what the
+    ticket's start alone is worth.
     """
     return f"""
 WITH pairs AS (
@@ -111,9 +112,7 @@ WITH pairs AS (
     JOIN ticket_accuracies AS c USING (run, search, seed, round, split)
     JOIN arms AS ca ON ca.run = f.run AND ca.name = c.arm
     WHERE f.run = {_quoted(run)} AND f.split = 'test'
-      AND json_extract(fa.settings, '$.mask') = 'found' AND json_extract(fa.settings, '$.start') = 'ticket'
-      AND json_extract(ca.settings, '$.mask') NOT IN ('found', 'full')
-      AND json_extract(ca.settings, '$.start') = 'ticket'
+      AND fa.changes = '' AND ca.changes = 'mask' AND json_extract(ca.settings, '$.mask') <> 'full'
 ), last AS (
     SELECT * FROM pairs AS p
     WHERE round = (SELECT max(round) FROM pairs WHERE search = p.search AND arm = p.arm AND seed = p.seed)
@@ -128,10 +127,20 @@ FROM sums""".strip()
 
 
 def checks(run: str) -> str:
-    """The preset's questions and their answers; `query` is the SQL that gave the figure."""
+    """Questions and their answers, all columns: `part` is empty for a whole, `query` the SQL that gave the figure."""
     return f"""
-SELECT name, search, question, figure, low, high, threshold, seeds, verdict, sentence, query
+SELECT name, search, part, method, question, figure, low, high, unit, threshold, detectable, sampling, seeds, verdict,
+       sentence, query, x, y, created
 FROM checks WHERE run = {_quoted(run)} ORDER BY id""".strip()
+
+
+def curves(run: str) -> str:
+    """Curves of the answers: mean over seeds with its 95 % interval; `x_label` and `y_label` say what is drawn."""
+    return f"""
+SELECT v.[check] AS name, v.search, v.part, v.series, c.x AS x_label, c.y AS y_label, v.x, v.seeds, v.y, v.half_width
+FROM check_curves AS v JOIN checks AS c ON c.run = v.run AND c.name = v.[check] AND c.search = v.search
+     AND c.part = v.part
+WHERE v.run = {_quoted(run)} ORDER BY c.id, v.series, v.x""".strip()
 
 
 def tickets(run: str) -> str:
@@ -151,9 +160,19 @@ def results(run: str) -> dict[str, str]:
         "cost": ("cost_by_round", "search, seed, round"),
         "overlap": ("overlap_by_round", "search, seed, round, sets"),
         "loss": ("loss_by_round", "search, seed, round, kind"),
+        "checks": ("checks", "id"),
+        "curves": ("check_curves", "[check], search, part, series, x"),
     }
     where = f"WHERE run = {_quoted(run)}"
-    return {name: f"SELECT * FROM {view} {where} ORDER BY {order}" for name, (view, order) in views.items()}
+    tables = {name: f"SELECT * FROM {view} {where} ORDER BY {order}" for name, (view, order) in views.items()}
+    return tables | {"curves-by-seed": _points(run)}
+
+
+def _points(run: str) -> str:
+    return f"""
+SELECT c.name AS [check], c.search, c.part, p.series, p.seed, p.x, p.y
+FROM checks AS c JOIN points AS p ON p.[check] = c.id WHERE c.run = {_quoted(run)}
+ORDER BY c.id, p.series, p.seed, p.x""".strip()
 
 
 def seconds(run: str) -> str:

@@ -1,8 +1,9 @@
 """What people touch: the command `tombola`, the terminal app, and plots drawn as text.
 
 `main.py` is the command with all its subcommands in `commands/`, `app/` the terminal app. `launch.py` starts engines,
-`following.py` watches one; `report.py` puts a run's results into words, `drawing.py` into plots. Commands are thin:
-they ask the store (`store.reading`) or change a row (`store.editing`), and print.
+`following.py` watches one; `report.py` puts a run's results into words, `questions.py` the answers of its checks,
+`drawing.py` draws plots. Commands are thin: they ask the store (`store.reading`) or change a row (`store.editing`), and
+print.
 
 This house imports presets and store, never engine and never torch: what only torch can tell is asked of a process,
 `python -m engine plan`. Text that a person or a file gave goes through `plain.py` before it reaches a terminal. Results

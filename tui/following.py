@@ -89,9 +89,12 @@ class _Follower:
         self.screen, self.interrupts, self.stops = screen, interrupts, stops
         self.stop_at: float | None = None
         self.asked = False
-        # What a run logged before one began to watch is what `tombola log` is for; our own is shown from its start.
-        self.logged = 0 if launch.ours(run) else max((line["id"] for line in reader.log(run)), default=0)
-        self.alerts = 0 if launch.ours(run) else len(reader.alerts(run))
+        # What a run logged before one began to watch is what `tombola log` is for; our own is shown from its start, or
+        # from where we let it go on.
+        started = reader.run(run)["started"] if launch.ours(run) else None
+        before = [line for line in reader.log(run) if started is None or line["at"] < started]
+        self.logged = max((line["id"] for line in before), default=0)
+        self.alerts = sum(started is None or alert["at"] < started for alert in reader.alerts(run))
 
     def go(self) -> Progress:
         looked = 0.0

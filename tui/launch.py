@@ -10,11 +10,12 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from store import editing
 from store.connection import connect, transaction
 from store.editing import create_run, never_began, set_state
 from store.errors import StoreError
@@ -216,8 +217,27 @@ def resume(db: Path, files: Path, run: str) -> None:
             set_state(conn, run, "running")
     finally:
         conn.close()
-    own = Path(row["files"])
-    _spawn(db, own if own.is_dir() else files, run)
+    _go_on(db, files, run, row["files"])
+
+
+def ask(db: Path, files: Path, run: str, checks: Mapping[str, Any]) -> None:
+    """Start an engine for a run that has ended, also one that has finished, to answer `checks` in place of its own.
+
+    Raises:
+        StoreError, LaunchError: it is running, or the engine does not start.
+    """
+    conn = connect(db)
+    try:
+        editing.ask(conn, run, checks)
+        own = conn.execute("SELECT files FROM runs WHERE id = ?", (run,)).fetchone()["files"]
+    finally:
+        conn.close()
+    _go_on(db, files, run, own)
+
+
+def _go_on(db: Path, files: Path, run: str, own: str) -> None:
+    """An engine for a run, with its `own` folder of files; with `files` if that is gone."""
+    _spawn(db, Path(own) if Path(own).is_dir() else files, run)
 
 
 def ours(run: str) -> bool:

@@ -35,8 +35,9 @@ SECTIONS: dict[str, dict[str, str]] = {
         "resume": "Let paused, stopped, failed or lost runs go on where they ended.",
     },
     "Results": {
+        "check": "Show the answers to a run's questions, or ask it another.",
         "show": "Show a run's results, each with the SQL that gives it.",
-        "plot": "Plot test accuracy of runs against sparsity, cost or round.",
+        "plot": "Plot test accuracy of runs against sparsity, cost or round, or the curve of a check.",
         "query": "Ask the store with SQL, read-only.",
         "schema": "Explain every table, view and column of the store.",
         "export": "Write tickets and results of a run into a new folder.",

@@ -12,12 +12,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from store import report as queries
+from store.answers import Check, checks_of
 from store.reading import Reader, Rows
+from tui import questions
 from tui.app.wording import DASH, count, duration, moment, percent, plural
-from tui.commands.output import table
+from tui.commands.output import table, width
 from tui.drawing import SPARSITY_TICKS, Series, by_remaining, draw, published
+from tui.questions import wrapped
 
 PLOT_ROWS = 22
+CURVE_ROWS = 13
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,13 @@ def report(reader: Reader, run: str, columns: int = 80, colour: bool = False) ->
         query.__name__: (query(run), queries.answer(reader, query(run)))
         for query in (
             *(queries.accuracy, queries.cost, queries.cost_to_sparsity, queries.overlap, queries.loss),
-            *(queries.copies, queries.controls, queries.checks, queries.published),
+            *(queries.copies, queries.controls, queries.checks, queries.curves, queries.published),
         )
     }
+    answered = checks_of(answers["checks"][1], answers["curves"][1])
     accuracy, cost, printed = (answers[name][1] for name in ("accuracy", "cost", "published"))
     blocks = [
-        _block("Accuracy", answers["accuracy"], lambda rows: _accuracy(rows, cost)),
+        _block("Accuracy", answers["accuracy"], lambda rows: _accuracy(rows, cost, columns)),
         _block("", answers["cost"], lambda rows: ["images: of the search so far; +tickets: with training its tickets"]),
         _block("Accuracy against sparsity", ("", accuracy), lambda _: plot(accuracy, printed, columns, colour)),
         _block("Published, not measured here", answers["published"], lambda rows: _published(rows, columns)),
@@ -49,7 +54,8 @@ def report(reader: Reader, run: str, columns: int = 80, colour: bool = False) ->
         _block("Loss a round", answers["loss"], _loss),
         _block("", answers["copies"], _copies),
         _block("Found masks against random ones", answers["controls"], lambda rows: _controls(rows, accuracy)),
-        _block("Questions", answers["checks"], _checks),
+        _block("Questions", answers["checks"], lambda _: check_lines(answered, columns, colour)),
+        _block("", answers["curves"], lambda _: ["curves: means over seeds with half of their 95 % intervals"]),
     ]
     return [block for block in blocks if block is not None]
 
@@ -85,6 +91,23 @@ def plot(rows: Rows, printed: Rows, columns: int, colour: bool) -> list[str]:
         colour=colour,
     )
     return text.split("\n")
+
+
+def check_lines(answered: Iterable[Check], columns: int, colour: bool, sentences: bool = False) -> list[str]:
+    """Answers of checks, each with its parts and its curves below; `sentences`: each part with its own."""
+    found: list[str] = []
+    for question in questions.grouped(answered):
+        found += [*([""] if found else []), *questions.lines(question, columns, sentences)]
+        for curve in questions.curves(question.rows):
+            found += ["", *curve_lines(curve, columns, colour)]
+    return found
+
+
+def curve_lines(curve: questions.Curve, columns: int, colour: bool) -> list[str]:
+    """A curve of a check as a small plot."""
+    head = questions.curve_head(curve, columns)
+    rows = questions.height(curve, columns, CURVE_ROWS)
+    return [*head, *draw(curve.series, columns, rows, x_label=curve.x, colour=colour).split("\n")]
 
 
 def published_series(*answers: Rows) -> list[Series]:
@@ -139,7 +162,7 @@ def accuracy_series(
 
 
 def _own_arm(tickets: Rows) -> str:
-    found = [row["arm"] for row in tickets if (row["start"], row["mask"]) == ("ticket", "found")]
+    found = [row["arm"] for row in tickets if row["changes"] == ""]
     arms = found or [row["arm"] for row in tickets]
     return max(arms, key=arms.count, default="")
 
@@ -152,10 +175,10 @@ def _block(title: str, answered: tuple[str, Rows], lines: Callable[[Rows], list[
 # Blocks
 
 
-def _accuracy(rows: Rows, cost: Rows) -> list[str]:
+def _accuracy(rows: Rows, cost: Rows, columns: int) -> list[str]:
     worth = {row["count"]: 100 / row["count"] for row in rows}
     images = " or ".join(f"one image of {number} is worth {points:.2f}" for number, points in worth.items())
-    lines = [f"on test, in %: mean ± half of the 95 % interval (seeds); {images}"]
+    lines = wrapped(f"on test, in %: mean ± half of the 95 % interval (seeds); {images}", columns, 0, 2)
     dense = [row for row in rows if row["search"] is None]
     lines += [f"{row['arm']}  {_mean(row)}" for row in dense]
     paid = {(row["search"], row["round"]): row for row in cost}
@@ -163,25 +186,37 @@ def _accuracy(rows: Rows, cost: Rows) -> list[str]:
     for search, group in itertools.groupby(tickets, key=lambda row: row["search"]):
         found = list(group)
         arms = list(dict.fromkeys(row["arm"] for row in found))
-        arms.sort(key=lambda arm: -sum(row["arm"] == arm for row in found))
+        of = {arm: [row for row in found if row["arm"] == arm] for arm in arms}
+        arms.sort(key=lambda arm: (of[arm][0]["changes"] != "", -len(of[arm])))
         by_round: dict[int, dict[str, dict[str, Any]]] = {}
         for row in found:
             by_round.setdefault(row["round"], {})[row["arm"]] = row
-        body = []
-        for number, cells in by_round.items():
-            images_paid = paid.get((search, number), {})
-            body.append(
-                [
-                    number,
-                    percent(images_paid.get("sparsity", next(iter(cells.values()))["sparsity"])),
-                    *(_mean(cells[arm]) if arm in cells else DASH for arm in arms),
-                    count(images_paid["images"]) if images_paid else DASH,
-                    count(images_paid["images_with_evaluation"]) if images_paid else DASH,
-                ]
-            )
-        head = ("round", "pruned", *arms, "images", "+tickets")
-        lines += ["", search, *table(head, body, right=range(len(head)))]
+        spent = [paid.get((search, number), {}) for number in by_round]
+        first = [next(iter(cells.values()))["sparsity"] for cells in by_round.values()]
+        lead = [
+            ["round", *map(str, by_round)],
+            ["pruned", *(percent(row.get("sparsity", own)) for row, own in zip(spent, first, strict=True))],
+        ]
+        figures = [[[arm, *(_mean(row[arm]) if arm in row else DASH for row in by_round.values())]] for arm in arms]
+        cost_columns = [
+            [word, *(count(row[key]) if row else DASH for row in spent)]
+            for word, key in (("images", "images"), ("+tickets", "images_with_evaluation"))
+        ]
+        for number, some in enumerate(_beside(lead, [*figures, cost_columns], columns)):
+            head, *body = zip(*lead, *some, strict=True)
+            lines += ["", f"{search}, continued" if number else search, *table(head, body, right=range(len(head)))]
     return lines
+
+
+def _beside(lead: list[list[str]], blocks: list[list[list[str]]], columns: int) -> list[list[list[str]]]:
+    """Columns of as few tables as the width allows, each to stand beside `lead`; those of a block stay together."""
+    tables: list[list[list[str]]] = [[]]
+    for block in blocks:
+        wide = sum(2 + max(map(width, one)) for one in (*lead, *tables[-1], *block)) - 2
+        if tables[-1] and wide > columns:
+            tables.append([])
+        tables[-1] += block
+    return tables
 
 
 def _mean(row: dict[str, Any]) -> str:
@@ -281,13 +316,4 @@ def _controls(rows: Rows, accuracy: Rows) -> list[str]:
             f"{row['search']} at {percent(row['sparsity'])}: {points:+.1f}{interval} points"
             f" ({plural(row['seeds'], 'seed')}, {abs(points) / worth:.0f} images): {verdict}"
         )
-    return lines
-
-
-def _checks(rows: Rows) -> list[str]:
-    lines = []
-    for name, group in itertools.groupby(rows, key=lambda row: row["name"]):
-        answers = list(group)
-        lines.append(f"{name}: {answers[0]['question']}" if answers[0]["question"] else name)
-        lines += [f"  {row['verdict']}: {row['sentence']}" for row in answers]
     return lines

@@ -13,10 +13,10 @@ from types import ModuleType
 
 from engine.data.dataset import Dataset, Facts, View, stand_in
 from engine.data.prepared import DataError
-from engine.data.variations import varied
+from engine.data.variations import corrupted, varied
 from presets.schema import Data
 
-__all__ = ["DataError", "Dataset", "Facts", "View", "expected", "facts", "load", "prepare", "there"]
+__all__ = ["DataError", "Dataset", "Facts", "View", "corrupted", "expected", "facts", "load", "prepare", "there"]
 
 SOURCES = {
     "digits": "digits",

@@ -38,9 +38,9 @@ class Augmentation:
         self.turn = torch.zeros(count, 2, dtype=torch.int64, device=device)
         """int64 [count, 2]: cosine and sine of the angle, counterclockwise, in `UNIT`s."""
 
-    def draw(self, seed: int, epoch: int, rows: slice = slice(None)) -> Augmentation:
-        """What (seed, epoch) says, for every sample or those of `rows`; what the settings do not ask for stays."""
-        draw = generator(seed, "augment", epoch)
+    def draw(self, key: tuple[str | int, ...], epoch: int, rows: slice = slice(None)) -> Augmentation:
+        """What (key, epoch) says, for every sample or those of `rows`; what the settings do not ask for stays."""
+        draw = generator(*key, "augment", epoch)
         pad, count = self.settings.crop, len(self.mirrored[rows])
         self.window[rows].copy_(torch.randint(-pad, pad + 1, (count, 2), generator=draw))
         self.mirrored[rows].copy_(torch.rand(count, generator=draw) < 0.5)

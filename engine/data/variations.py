@@ -15,14 +15,14 @@ from torch import Tensor
 from engine.data.dataset import Dataset, split_off
 from engine.data.prepared import DataError
 from engine.draws import generator, permutation
-from presets.schema import Data
+from presets.schema import Corruption, Data
 
 MADE_BEFORE = {"name", "path", "size", "classes", "images"}
 """Keys that say which set it is; the others say how it is changed."""
 
 
-def varied(whole: Dataset, data: Data) -> Dataset:
-    """`whole` as `data` asks for it.
+def varied(whole: Dataset, data: Data, *purpose: str) -> Dataset:
+    """`whole` as `data` asks for it; `purpose` keeps what is drawn here apart from what was drawn before.
 
     Raises:
         DataError: a class or sample that does not exist, or too little left to train on.
@@ -36,14 +36,26 @@ def varied(whole: Dataset, data: Data) -> Dataset:
     if data.samples is not None:
         result = replace(result, train=result.train[_places(data, len(result.train))])
     if data.fraction < 1.0:
-        result = replace(result, train=_fraction(result, data))
+        result = replace(result, train=_fraction(result, data, *purpose))
     if len(result.train) < 2:
         raise DataError(f"data: {len(result.train)} training samples are left of {len(whole.train)}: keep more")
     if data.label_noise:
-        result = replace(result, labels=_noisy(result, data))
+        result = replace(result, labels=_noisy(result, data, *purpose))
     if data.pixels != "plain" and whole.there:
-        result = replace(result, images=_rearranged(result, data))
-    return replace(result, identity=f"{whole.identity} {json.dumps(asked, sort_keys=True)}")
+        result = replace(result, images=_rearranged(result, data, *purpose))
+    return replace(result, identity=" ".join([whole.identity, *purpose, json.dumps(asked, sort_keys=True)]))
+
+
+def corrupted(data: Dataset, settings: Data, corruption: Corruption) -> Dataset:
+    """`data`, made as `settings` asks, corrupted further for a search; itself where there is nothing to corrupt.
+
+    Raises:
+        DataError: too little is left to train on.
+    """
+    if corruption == Corruption():
+        return data
+    plain = Data(name="digits", draw=settings.draw)
+    return varied(data, plain.model_copy(update=corruption.model_dump()), "corrupted")
 
 
 def _of_classes(whole: Dataset, only: tuple[int, ...]) -> Dataset:
@@ -68,31 +80,31 @@ def _places(data: Data, count: int) -> Tensor:
     return torch.cat(places).unique()
 
 
-def _fraction(whole: Dataset, data: Data) -> Tensor:
+def _fraction(whole: Dataset, data: Data, *purpose: str) -> Tensor:
     """At least one sample of every class stays."""
-    return split_off(whole.labels, whole.train, data.fraction, data.draw, "fraction")[1]
+    return split_off(whole.labels, whole.train, data.fraction, data.draw, *purpose, "fraction")[1]
 
 
-def _noisy(whole: Dataset, data: Data) -> Tensor:
+def _noisy(whole: Dataset, data: Data, *purpose: str) -> Tensor:
     """Labels of a share of the training samples drawn anew, which may hit the old one (Zhang et al. 2017, section 2.2;
     at 1.0 the random labels of Su et al., arXiv 2009.11094)."""
     count = len(whole.train)
-    chosen = whole.train[permutation(count, data.draw, "noisy samples")[: round(data.label_noise * count)]]
+    chosen = whole.train[permutation(count, data.draw, *purpose, "noisy samples")[: round(data.label_noise * count)]]
     labels = whole.labels.clone()
-    draw = generator(data.draw, "noisy labels")
+    draw = generator(data.draw, *purpose, "noisy labels")
     labels[chosen] = torch.randint(whole.classes, (len(chosen),), generator=draw)
     return labels
 
 
-def _rearranged(whole: Dataset, data: Data) -> Tensor:
+def _rearranged(whole: Dataset, data: Data, *purpose: str) -> Tensor:
     """All channels of a pixel move together."""
     if whole.mapped:
         raise DataError(f'data.pixels = "{data.pixels}" needs the images in memory, and {whole.name} is too large')
     flat = whole.images.flatten(2)
     size = flat.shape[2]
     if data.pixels == "permuted":
-        return flat[:, :, permutation(size, data.draw, "pixels")].view_as(whole.images)
-    draw = generator(data.draw, "pixels")
+        return flat[:, :, permutation(size, data.draw, *purpose, "pixels")].view_as(whole.images)
+    draw = generator(data.draw, *purpose, "pixels")
     moved = torch.empty_like(flat)
     for part, into in zip(flat.split(1000), moved.split(1000), strict=True):
         order = torch.rand(len(part), 1, size, generator=draw).argsort(2).expand_as(part)

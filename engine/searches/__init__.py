@@ -1,28 +1,31 @@
 """How tickets are found: one file a method, each a generator of trainings that ends every round with a ticket.
 
 A method is a function `search(context)` in a file named like it, "-" written "_". It yields requests and is sent their
-answers; it never trains, stores or waits itself, so the same code runs alone in a test and beside other searches on
-many workers. Its state is the round and the mask: `Context.begin` gives back those of the last finished round.
+answers; it never trains, measures, stores or waits itself, so the same code runs alone in a test and beside other
+searches on many workers. Its state is the round and the mask: `Context.begin` gives back those of the last finished
+round. A method that trains also says which trainings a round's ticket came from: `members(context, ticket)`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from engine import masks
+from engine import masks, ratios
 from engine.data import Dataset, View
 from engine.masks import Mask
+from engine.measurements import Measurement
 from engine.networks import State, Weight, build, initialise, weights
 from engine.schedules import steps_per_epoch
 from engine.training import Result, Training
-from presets.schema import AnySearch, Experiment, Like, Pruning, Transfer, steps_of
+from presets.schema import AnySearch, AtOnce, Experiment, Like, Pruning, Recipe, Rewinding, Transfer, steps_of
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,13 @@ class Train:
     members: tuple[Training, ...]
     images: int = 0
     images_forward: int = 0
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Take this measurement; the answer is what it came to."""
+
+    job: Measurement
 
 
 @dataclass(frozen=True)
@@ -95,7 +105,7 @@ class Given:
     images_forward: int
 
 
-Request = Train | Begun | Follow | Step | Point | Ticket
+Request = Train | Measure | Begun | Follow | Step | Point | Ticket
 Search = Generator[Request, Any, None]
 
 
@@ -107,6 +117,7 @@ class Context:
     name: str
     seed: int
     data: Dataset
+    """That of the experiment, corrupted as the search has it."""
     resumed: Ticket | None = None
     """The last finished round, when a run goes on."""
     point: Point | None = None
@@ -119,8 +130,17 @@ class Context:
         return self.experiment.searches[self.name]
 
     @property
+    def recipe(self) -> Recipe:
+        return self.experiment.recipe_of(self.name)
+
+    @property
+    def per_epoch(self) -> int:
+        """Optimizer steps of an epoch of all the search's data."""
+        return steps_per_epoch(len(self.data.train), self.recipe.batch)
+
+    @property
     def pruning(self) -> Pruning:
-        """The settings of a search that prunes."""
+        """The settings of a search that prunes by rounds."""
         settings = self.settings
         assert isinstance(settings, Pruning)
         return settings
@@ -132,25 +152,29 @@ class Context:
 
     @cached_property
     def kinds(self) -> dict[str, str]:
-        """Layer kind of every prunable weight: those whose kind has a rate above 0, or that a given mask holds.
+        """Layer kind of every prunable weight, from input to output.
 
-        A given mask's head is another data set's: here the head is new and whole.
+        Of a given mask they are those that it holds but the head's: that is another data set's, here it is new and
+        whole.
         """
         if isinstance(self.settings, Transfer):
             held = {name for ticket in self.given[:1] for name in ticket.mask}
             return {w.name: w.kind for w in self.weights if w.name in held and w.kind != "head"}
-        rates = leader(self.experiment, self.name).rates()
-        return {weight.name: weight.kind for weight in self.weights if weight.kind in rates}
+        return prunable(self.experiment, self.name, self.weights)
 
     def initial(self, classes: int | None = None) -> State:
         """The common initialisation W_0 with a head of `classes` outputs, by default all."""
         return initialise(self.experiment.network, self.data.shape, classes or self.data.classes, self.seed)
 
+    def whole(self) -> Mask:
+        """The mask that prunes nothing."""
+        return masks.full({w.name: w.shape for w in self.weights if w.name in self.kinds})
+
     def begin(self) -> tuple[int, Mask]:
         """The last finished round and its mask; 0 and the full mask at first."""
         if self.resumed:
             return self.resumed.round, self.resumed.mask
-        return 0, masks.full({w.name: w.shape for w in self.weights if w.name in self.kinds})
+        return 0, self.whole()
 
     def finished(self, mask: Mask, number: int) -> bool:
         """Whether the search has reached its target after round `number`."""
@@ -163,28 +187,27 @@ class Context:
         return reached(settings, pruned, self.kinds, self.weights)
 
     def training(self, start: State, mask: Mask, view: View | None = None, step: int = 0) -> Training:
-        """A training of this search: by default on all the data; `step` counts steps of the whole data's epochs.
+        """A training of this search: by default on all its data; `step` counts steps of the whole data's epochs.
 
         On a view with shorter epochs it starts at the same place of the schedule.
         """
         view = view or self.data.all()
-        recipe = self.experiment.recipe
-        whole, part = (steps_per_epoch(len(v.samples), recipe.batch) for v in (self.data.all(), view))
-        return Training(
-            self.experiment.network, recipe, view, self.seed, start, mask, start_step=round(step * part / whole)
-        )
+        step = round(step * steps_per_epoch(len(view.samples), self.recipe.batch) / self.per_epoch)
+        return Training(self.experiment.network, self.recipe, view, self.seed, start, mask, start_step=step)
 
     def rewind_point(self) -> Generator[Request, Any, tuple[State, int]]:
         """Weights and step that every round goes back to: W_0, or W_k trained once on all the data.
 
         Frankle et al., arXiv 1912.05671, section 3.
         """
-        recipe, view = self.experiment.recipe, self.data.all()
-        step = steps_of(self.pruning.rewind, steps_per_epoch(len(view.samples), recipe.batch))
+        settings = self.settings
+        assert isinstance(settings, Rewinding)
+        step = steps_of(settings.rewind, self.per_epoch)
         if step == 0:
             return self.initial(), 0
         if self.point is None:
-            job = Training(self.experiment.network, recipe, view, self.seed, self.initial(), {}, end_step=step)
+            view = self.data.all()
+            job = Training(self.experiment.network, self.recipe, view, self.seed, self.initial(), {}, end_step=step)
             results: list[Result] = yield Train(0, (job,))
             self.point = Point(results[0].state, step)
             yield self.point
@@ -196,6 +219,55 @@ class Context:
         for rate, pool in masks.pools(self.kinds, settings.rates(), settings.scope):
             mask = masks.prune(state, mask, pool, masks.due(rate, masks.alive(mask, pool)))
         return mask
+
+    # Searches that find all their tickets at once
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Sparsities of their tickets."""
+        settings = self.settings
+        assert isinstance(settings, AtOnce)
+        return settings.sparsity
+
+    def lowest(self, scores: Mapping[str, Tensor], level: float, scope: str = "global") -> Mask:
+        """The full mask without the share `level` of lowest scores, all layers together, or by kind or layer."""
+        mask = self.whole()
+        for rate, pool in masks.pools(self.kinds, dict.fromkeys(self.kinds.values(), level), scope):
+            mask = masks.prune_lowest(scores, mask, pool, masks.due(rate, masks.alive(mask, pool)))
+        return mask
+
+    def counts(self, rule: str, level: float) -> dict[str, int]:
+        """Weights that a rule keeps of each prunable layer at the sparsity `level`.
+
+        Raises:
+            ValueError: the rule cannot keep so few.
+        """
+        layers = [weight for weight in self.weights if weight.name in self.kinds]
+        total = sum(weight.count for weight in layers)
+        return ratios.counts(rule, layers, total - masks.due(level, total), self.experiment.network.name)
+
+    def tickets(
+        self, found: Iterable[Mask], start: State, step: int = 0, images: int | None = None
+    ) -> Generator[Request, Any, None]:
+        """A ticket for each mask, as rounds 1, 2 and so on; the first bears what all cost: `images`, where no training
+        has begun it.
+
+        They are asked for without a wait between them, so one transaction holds them: a run that goes on has found all
+        of them, or none.
+        """
+        for number, mask in enumerate(found, 1):
+            if number > 1 or images is not None:
+                yield Train(number, (), images=(images or 0) if number == 1 else 0)
+            yield Ticket(number, self.whole(), mask, (mask,), start, step)
+
+
+def prunable(experiment: Experiment, name: str, weights: Sequence[Weight]) -> dict[str, str]:
+    """Layer kind of every weight that a search of this network may prune, from input to output."""
+    settings = experiment.searches[name]
+    settings = settings if isinstance(settings, AtOnce) else leader(experiment, name)
+    allowed = settings.layers if isinstance(settings, AtOnce) else settings.rates()
+    spared = weights[0].name if settings.spare_first else ""
+    return {weight.name: weight.kind for weight in weights if weight.kind in allowed and weight.name != spared}
 
 
 def reached(settings: Pruning, pruned: int, kinds: Iterable[str], weights: list[Weight]) -> bool:
@@ -217,8 +289,17 @@ def leader(experiment: Experiment, name: str) -> Pruning:
 
 def start(context: Context) -> Search:
     """The generator of the context's method."""
-    method = context.settings.method
-    return import_module(f"engine.searches.{method.replace('-', '_')}").search(context)
+    return _file(context).search(context)
+
+
+def members(context: Context, ticket: Ticket) -> tuple[Training, ...]:
+    """The trainings that a ticket was pruned from; none where its method does not train for it."""
+    found = getattr(_file(context), "members", None)
+    return found(context, ticket) if found else ()
+
+
+def _file(context: Context) -> ModuleType:
+    return import_module(f"engine.searches.{context.settings.method.replace('-', '_')}")
 
 
 def removed(before: Mask, after: Mask, kinds: Mapping[str, str]) -> dict[str, int]:

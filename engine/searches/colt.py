@@ -17,6 +17,7 @@ from engine.draws import permutation
 from engine.masks import Mask
 from engine.networks import State
 from engine.searches import Context, Search, Step, Ticket, Train
+from engine.training import Training
 from presets.schema import Colt
 
 
@@ -28,14 +29,23 @@ def search(context: Context) -> Search:
     number, mask = context.begin()
     while not context.finished(mask, number):
         number += 1
-        trained = yield Train(
-            number, tuple(context.training(_with_head(context, start, view), mask, view, step) for view in views)
-        )
+        trained = yield Train(number, _members(context, views, start, mask, step))
         yield Step("prune")
-        members: tuple[Mask, ...] = tuple(context.prune(result.state, mask) for result in trained)
+        pruned: tuple[Mask, ...] = tuple(context.prune(result.state, mask) for result in trained)
         yield Step("overlap")
-        before, mask = mask, masks.overlap(members)
-        yield Ticket(number, before, mask, members, start, step)
+        before, mask = mask, masks.overlap(pruned)
+        yield Ticket(number, before, mask, pruned, start, step)
+
+
+def members(context: Context, ticket: Ticket) -> tuple[Training, ...]:
+    settings = context.settings
+    assert isinstance(settings, Colt)
+    views = segments(context.data, settings, context.seed)
+    return _members(context, views, ticket.start, ticket.before, ticket.start_step)
+
+
+def _members(context: Context, views: list[View], start: State, mask: Mask, step: int) -> tuple[Training, ...]:
+    return tuple(context.training(_with_head(context, start, view), mask, view, step) for view in views)
 
 
 def segments(data: Dataset, settings: Colt, seed: int) -> list[View]:

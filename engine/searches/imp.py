@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from engine import masks
 from engine.searches import Begun, Context, Follow, Search, Step, Ticket, Train
+from engine.training import Training
 from presets.schema import Like
 
 
@@ -30,3 +31,7 @@ def search(context: Context) -> Search:
         else:
             mask = context.prune(trained.state, mask)
         yield Ticket(number, before, mask, (mask,), start, step)
+
+
+def members(context: Context, ticket: Ticket) -> tuple[Training, ...]:
+    return (context.training(ticket.start, ticket.before, step=ticket.start_step),)

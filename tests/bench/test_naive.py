@@ -36,7 +36,8 @@ def one_thread():
 def by_the_engine(experiment, name: str, data) -> list[naive.Found]:
     """The tickets of the engine's own search, each trained."""
     trainer = Trainer(data)
-    turning, answer, found = searches.start(Context(experiment, name, 1, data)), None, []
+    context = Context(experiment, name, 1, data)
+    turning, answer, found = searches.start(context), None, []
     while True:
         try:
             request = turning.send(answer)
@@ -44,7 +45,7 @@ def by_the_engine(experiment, name: str, data) -> list[naive.Found]:
             return found
         answer = [trainer.train(job) for job in request.members] if isinstance(request, Train) else None
         if isinstance(request, Ticket):
-            job = arm_training(experiment, data, experiment.arms["ticket"], 1, name, request)
+            job = arm_training(context, data, experiment.arms["ticket"], request)
             prunable = sum(keep.numel() for keep in request.mask.values())
             sparsity = 1 - masks.alive(request.mask) / prunable
             found.append(naive.Found(1, request.round, sparsity, trainer.train(job).test.accuracy))

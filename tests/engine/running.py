@@ -51,8 +51,11 @@ SCIENCE = {
     " FROM evaluations e JOIN arms a ON a.id = e.arm JOIN trainings g ON g.id = e.training"
     " LEFT JOIN tickets t ON t.id = e.ticket LEFT JOIN rounds r ON r.id = t.round"
     " LEFT JOIN searches s ON s.id = r.search WHERE a.run = :run ORDER BY 1, 2, 3, 4, 5",
-    "checks": "SELECT name, search, figure, low, high, seeds, verdict, sentence FROM checks WHERE run = :run"
-    " ORDER BY 1, 2",
+    "checks": "SELECT name, search, part, figure, low, high, threshold, detectable, sampling, seeds, verdict, sentence"
+    " FROM checks WHERE run = :run ORDER BY 1, 2, 3",
+    "points": "SELECT c.name, c.search, c.part, p.series, p.seed, p.x, p.y"
+    ' FROM points p JOIN checks c ON c.id = p."check" WHERE c.run = :run ORDER BY 1, 2, 3, 4, 5, 6',
+    "measurements": "SELECT key, method, figures, images, images_forward FROM measurements WHERE run = :run ORDER BY 1",
     "alerts": "SELECT kind, message FROM alerts WHERE run = :run ORDER BY 1, 2",
 }
 """Every figure of a run that may not depend on how often it was interrupted."""

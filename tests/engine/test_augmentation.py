@@ -61,7 +61,7 @@ def between_pixels(augmentation: Augmentation, height: int, width: int) -> torch
 @pytest.mark.parametrize("size", [(32, 32), (28, 28), (9, 14)])
 def test_every_pixel_is_torchvisions(asked, size):
     batch, samples = images(200, *size), torch.arange(200)
-    augmentation = Augmentation(asked, 200, CPU).draw(seed=3, epoch=7)
+    augmentation = Augmentation(asked, 200, CPU).draw((3,), epoch=7)
     differs = (augmentation(batch, samples) != one_by_one(batch, augmentation, samples)).any(1)
     assert not (differs & ~between_pixels(augmentation, *size)).any()
     assert differs.sum() <= 5
@@ -69,14 +69,14 @@ def test_every_pixel_is_torchvisions(asked, size):
 
 def test_an_image_is_changed_alike_in_whatever_batch_and_view_it_comes():
     batch = images(50)
-    augmentation = Augmentation(Augment(crop=4, flip=True, rotate=10), 50, CPU).draw(0, 0)
+    augmentation = Augmentation(Augment(crop=4, flip=True, rotate=10), 50, CPU).draw((0,), 0)
     whole = augmentation(batch, torch.arange(50))
     assert torch.equal(augmentation(batch[[7, 31]], torch.tensor([7, 31])), whole[[7, 31]])
 
 
 def test_draws_belong_to_seed_and_epoch():
     def windows(seed: int, epoch: int) -> torch.Tensor:
-        return Augmentation(Augment(crop=4), 100, CPU).draw(seed, epoch).window
+        return Augmentation(Augment(crop=4), 100, CPU).draw((seed,), epoch).window
 
     assert torch.equal(windows(0, 0), windows(0, 0))
     assert not torch.equal(windows(0, 0), windows(0, 1))
@@ -84,7 +84,7 @@ def test_draws_belong_to_seed_and_epoch():
 
 
 def test_draws_are_even():
-    draws = Augmentation(Augment(crop=2, flip=True, rotate=30), 50_000, CPU).draw(0, 0)
+    draws = Augmentation(Augment(crop=2, flip=True, rotate=30), 50_000, CPU).draw((0,), 0)
     counts = torch.bincount((draws.window[:, 0] + 2) * 5 + draws.window[:, 1] + 2, minlength=25)
     assert len(counts) == 25
     assert ((counts - 2000).abs() < 200).all()
@@ -100,7 +100,7 @@ def test_draws_are_even():
 )
 def test_only_pixels_of_the_image_and_black_are_shown(crop, flip, rotate, height, width, epoch):
     batch = images(3, height, width, 1)
-    shown = Augmentation(Augment(crop=crop, flip=flip, rotate=rotate), 3, CPU).draw(0, epoch)(batch, torch.arange(3))
+    shown = Augmentation(Augment(crop=crop, flip=flip, rotate=rotate), 3, CPU).draw((0,), epoch)(batch, torch.arange(3))
     for before, after in zip(batch, shown, strict=True):
         assert set(after.unique().tolist()) <= set(before.unique().tolist()) | {0}
 
@@ -109,6 +109,6 @@ def test_only_pixels_of_the_image_and_black_are_shown(crop, flip, rotate, height
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_shows_the_same_pixels():
     batch, samples, asked = images(64), torch.arange(64), Augment(crop=4, flip=True, rotate=15.0)
-    cpu = Augmentation(asked, 64, CPU).draw(0, 0)(batch, samples)
-    gpu = Augmentation(asked, 64, torch.device("cuda")).draw(0, 0)(batch.cuda(), samples.cuda())
+    cpu = Augmentation(asked, 64, CPU).draw((0,), 0)(batch, samples)
+    gpu = Augmentation(asked, 64, torch.device("cuda")).draw((0,), 0)(batch.cuda(), samples.cuda())
     assert torch.equal(cpu, gpu.cpu())

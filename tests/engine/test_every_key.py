@@ -15,20 +15,19 @@ import pytest
 from pydantic import BaseModel
 
 from presets import schema
+from presets.explaining import METHODS, METHODS_OF
 from presets.schema import (
     Arm,
     Augment,
-    Colt,
-    Contrast,
+    Corruption,
     Data,
     Experiment,
-    Imp,
     Like,
     Network,
     Published,
     Recipe,
+    RecipeChange,
     Side,
-    Transfer,
 )
 from store.report import published
 from tests.realdata import class_folders
@@ -65,6 +64,60 @@ TAKEN = {"searches.taken": {"method": "transfer", "run": "SOURCE1", "search": "i
          "arms.taken": {"ticket": "taken"}}  # fmt: skip
 
 PUBLISHED = {"published.p": {"label": "a", "source": "a paper", "sparsity": [0, 0.8], "accuracy": [0.7, 0.5]}}
+
+OTHER_SEARCH = {"checks.c": {"this": {"arm": "ticket", "search": "colt"}, "that": {"arm": "ticket", "search": "imp"},
+                            "at": 0.4}}  # fmt: skip
+
+# Searches that find all their tickets at once: each beside those of BASE, with what only it reads.
+AT_ONCE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "one-shot": ({}, {"rewind": "2 steps", "scope": "layer"}),
+    "snip": ({}, {"images": 3}),
+    "grasp": ({}, {"images": 3}),
+    "random": ({}, {"ratios": "erk"}),
+    "hybrid": ({"ratios": "erk"}, {"ratios": "uniform"}),
+}
+
+# Of three seeds, so that there are verdicts; the arms that every check asks for.
+THREE: dict[str, Any] = BASE | {
+    "seeds": [0, 1, 2],
+    "recipe": {"epochs": 1, "batch": 100, "lr": 0.05},
+    "searches": {
+        "imp": {"method": "imp", "rate": {"conv": 0.4}, "rounds": 3},
+        "low": {"method": "imp", "rate": {"conv": 0.4}, "rounds": 3, "recipe": {"lr": 0.01}},
+        "colt": {"method": "colt", "rate": {"conv": 0.3}, "rounds": 2},
+        "dealt": {"method": "colt", "rate": {"conv": 0.3}, "rounds": 1, "split": "random"},
+    },
+    "arms": {
+        "ticket": {"ticket": "each"},
+        "reinit": {"ticket": ["imp", "low"], "start": "reinit"},
+        "dense": {"ticket": ["imp", "low"], "mask": "full", "start": "init"},
+        "longer": {"ticket": ["imp", "low"], "mask": "full", "start": "init", "recipe": {"epochs": 2}},
+        "small": {"ticket": ["imp", "low"], "network": "small"},
+    },
+}
+WINNING = {"method": "winning-ticket", "searches": ["imp", "low"], "at": 0.78}
+SIDES = {"this": {"arm": "ticket", "search": "imp"}, "against": {"fresh": {"arm": "reinit"}}, "at": 0.7}
+
+# A check of each method, with what is flipped of it.
+CHECKS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "winning-ticket": (WINNING, {
+        "question": "why?", "at": 0.4, "searches": ["low"], "ticket": "reinit", "reinit": "dense", "dense": "small",
+        "longer": "small", "small": "reinit", "sparsity": 0.9, "gap": 30.0, "drop": 60.0,
+    }),
+    "sanity": (SIDES, {
+        "question": "why?", "this": {"arm": "small", "search": "imp"}, "against": {"a": {"arm": "small"}}, "at": 0.4,
+        "tolerance": 99.0,
+    }),
+    "correlation": ({}, {"question": "why?", "searches": ["imp"], "at": 0.4, "share": 0.4, "tolerance": 99.0}),
+    "stability": ({"steps": [0], "points": 5}, {
+        "question": "why?", "steps": ["5 steps"], "searches": ["imp"], "at": [0.4], "points": 4, "error": "train",
+        "threshold": 99.0,
+    }),
+    "successive": ({"points": 4}, {
+        "question": "why?", "searches": ["colt"], "points": 3, "error": "train", "threshold": 99.0,
+    }),
+    "agreement": ({}, {"question": "why?", "searches": ["dealt"], "tolerance": 99.0}),
+}  # fmt: skip
 
 # Dotted key: one or more pairs of changes; the first is made to both sides, the second is what is flipped.
 # A context is needed where a key is read only beside another.
@@ -129,20 +182,43 @@ FLIPS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "searches.method": ({}, {"searches.colt": {"method": "imp", "rate": {"conv": 0.15}, "rounds": 2}}),
     "arms.ticket": ({}, {"arms.ticket.ticket": "each"}),
     "arms.start": ({}, {"arms.control.start": "reinit"}),
+    "arms.weights": ({}, {"arms.control.weights": "shuffled"}),
     "arms.mask": ({}, {"arms.control.mask": "random"}),
+    "arms.network": ({"arms.control.mask": "found"}, {"arms.control.network": "small"}),
+    "arms.recipe": ({}, {"arms.control.recipe": {"lr": 0.2}}),
+    "arms.begin": ({}, {"arms.control.begin": 1}),
     "arms.at": ({}, {"arms.control.at": [0.9]}),
     "published.label": (PUBLISHED, {"published.p.label": "other"}),
     "published.source": (PUBLISHED, {"published.p.source": "another paper"}),
     "published.sparsity": (PUBLISHED, {"published.p.sparsity": [0.1, 0.8]}),
     "published.accuracy": (PUBLISHED, {"published.p.accuracy": [0.7, 0.6]}),
-    "checks.question": ({}, {"checks.c.question": "why?"}),
-    "checks.this.arm": ({}, {"checks.c.this.arm": "control", "checks.c.that.arm": "ticket"}),
-    "checks.this.search": ({}, {"checks.c.this.search": "colt"}),
-    "checks.that.arm": ({"checks.c.that": {"arm": "ticket", "search": "colt"}}, {"checks.c.that.arm": "control"}),
-    "checks.that.search": ({}, {"checks.c.that.search": "colt"}),
-    "checks.at": ({"arms.control.at": None}, {"checks.c.at": 0.9}),
-    "checks.tolerance": ({}, {"checks.c.tolerance": 1.5}),
+    "checks.contrast.method": ({}, {"checks.c": {"method": "agreement"}}),
+    "checks.contrast.question": ({}, {"checks.c.question": "why?"}),
+    "checks.contrast.match": (OTHER_SEARCH, {"checks.c.match": "images-with-tickets"}),
+    "checks.contrast.this.arm": ({}, {"checks.c.this.arm": "control", "checks.c.that.arm": "ticket"}),
+    "checks.contrast.this.search": ({}, {"checks.c.this.search": "colt"}),
+    "checks.contrast.that.arm": (OTHER_SEARCH, {"checks.c.that.arm": "control"}),
+    "checks.contrast.that.search": ({}, {"checks.c.that.search": "colt"}),
+    "checks.contrast.at": ({"arms.control.at": None}, {"checks.c.at": 0.9}),
+    "checks.contrast.tolerance": ({}, {"checks.c.tolerance": 1.5}),
 }  # fmt: skip
+
+for name, (settings, own) in AT_ONCE.items():
+    context = {"searches.x": {"method": name, "sparsity": [0.3, 0.6]} | settings, "arms.x": {"ticket": "x"}}
+    flips = {"sparsity": [0.4], "layers": ["conv"], "spare_first": True, "recipe": {"lr": 0.2}} | own
+    flips |= {} if name == "random" else {"data": {"fraction": 0.5}}  # which is refused
+    FLIPS |= {f"searches.{name}.{key}": (context, {f"searches.x.{key}": value}) for key, value in flips.items()}
+for name in ("imp", "colt"):
+    for key, value in {"recipe": {"lr": 0.2}, "spare_first": True, "data": {"fraction": 0.5}}.items():
+        FLIPS[f"searches.{name}.{key}"] = ({}, {f"searches.{name}.{key}": value})
+for key, value in {"label_noise": 1.0, "pixels": "scrambled", "fraction": 0.5}.items():
+    FLIPS[f"searches.data.{key}"] = ({}, {f"searches.imp.data.{key}": value})
+ASKED: dict[str, dict[str, Any]] = {}
+"""Every check, and every check with one key flipped: all are asked of one run."""
+for name, (settings, flips) in CHECKS.items():
+    ASKED[name] = {"method": name} | settings
+    ASKED |= {f"{name}--{key}": {"method": name} | settings | {key: value} for key, value in flips.items()}
+THREE["checks"] = ASKED
 
 DRIVER = """
 import json, sys, torch
@@ -177,7 +253,9 @@ ROWS = {
     " JOIN arms a ON a.id = e.arm JOIN trainings g ON g.id = e.training LEFT JOIN tickets t ON t.id = e.ticket"
     " LEFT JOIN rounds r ON r.id = t.round LEFT JOIN searches s ON s.id = r.search WHERE a.run = :run"
     " ORDER BY 1, 2, 3, 4",
-    "checks": "SELECT name, search, question, figure, threshold, verdict FROM checks WHERE run = :run ORDER BY 1, 2",
+    "checks": "SELECT name, search, part, question, figure, threshold, verdict, sentence FROM checks WHERE run = :run"
+    " ORDER BY 1, 2, 3",
+    "measurements": "SELECT seed, method, figures FROM measurements WHERE run = :run ORDER BY 1, 2, 3",
     "published": published("run").replace("'run'", ":run"),
     "taken": "SELECT count(taken_from) FROM trainings WHERE run = :run",
     "files": "SELECT role, count(*) FROM file_uses WHERE run = :run GROUP BY 1 ORDER BY 1",
@@ -206,14 +284,19 @@ def test_every_key_of_the_schema_is_flipped_here():
     expected = keys_of(Experiment, "") - {"data", "network", "recipe", "searches", "arms", "checks", "published"}
     expected |= keys_of(Data, "data.") | keys_of(Network, "network.") | keys_of(Recipe, "recipe.")
     expected |= keys_of(Augment, "recipe.augment.") - {"recipe.augment"}
-    for model, name in ((Imp, "imp"), (Colt, "colt"), (Transfer, "transfer")):
+    for name, model in METHODS_OF["searches"].items():
         expected |= keys_of(model, f"searches.{name}.") - {f"searches.{name}.method"}
-    expected |= {"searches.method", *keys_of(Like, "searches.imp.rate.")}
-    expected |= keys_of(Arm, "arms.") | (keys_of(Contrast, "checks.") - {"checks.this", "checks.that"})
-    expected |= keys_of(Side, "checks.this.") | keys_of(Side, "checks.that.")
+    for name, model in METHODS_OF["checks"].items():
+        expected |= keys_of(model, f"checks.{name}.") - {f"checks.{name}.method"}
+    expected -= {"searches.random.data", "checks.contrast.this", "checks.contrast.that"}
+    expected |= {"searches.method", "checks.contrast.method", *keys_of(Like, "searches.imp.rate.")}
+    expected |= keys_of(Arm, "arms.") | keys_of(Corruption, "searches.data.")
+    expected |= keys_of(Side, "checks.contrast.this.") | keys_of(Side, "checks.contrast.that.")
     expected |= keys_of(Published, "published.")
-    assert set(FLIPS) == expected - {"recipe.augment"}
-    assert {model.__name__ for model in get_args(get_args(schema.AnySearch)[0])} == {"Imp", "Colt", "Transfer"}
+    flipped = {f"checks.{name.replace('--', '.')}" for name in ASKED if "--" in name}
+    assert set(FLIPS) | flipped == expected - {"recipe.augment"}
+    assert RecipeChange.model_fields.keys() == Recipe.model_fields.keys()
+    assert len(METHODS) == len(get_args(schema.Searching)) + len(get_args(get_args(schema.AnyCheck)[0]))
 
 
 @pytest.fixture(scope="module")
@@ -263,3 +346,14 @@ def test_a_key_changes_a_row(rows, key):
     context, flip = FLIPS[key]
     before, after = changed(BASE, context), changed(changed(BASE, context), flip)
     assert rows(before) != rows(after)
+
+
+@pytest.mark.parametrize("name", [name for name in ASKED if "--" in name])
+def test_a_key_of_a_check_changes_its_answer(rows, name):
+    found = rows(THREE)
+    answers, again = (
+        [row[1:] for row in found["checks"] if row[0] == asked] for asked in (name.partition("--")[0], name)
+    )
+    assert answers
+    assert again
+    assert answers != again

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.forecast import Unreachable, cost, nearest, search_forecast
+from engine.forecast import Cost, Unreachable, cost, nearest, search_forecast
 from engine.networks import Weight
 from presets.schema import Experiment
 
@@ -14,6 +14,11 @@ def experiment(**searched) -> Experiment:
         {"title": "t", "seeds": [0], "network": {"name": "conv3"}, "recipe": {"epochs": 3, "batch": 50}}
         | {"searches": searched, "arms": {"dense": {}, "ticket": {"ticket": "each"}}}
     )
+
+
+def costs(spec: Experiment, paths: dict) -> Cost:
+    """With 1000 images of 10 classes."""
+    return cost(spec, {"": 1000} | dict.fromkeys(spec.searches, 1000), 10, 200, paths)
 
 
 @pytest.mark.parametrize(("until", "rounds"), [(0.90, 11), (0.95, 14), (0.98, 18), (0.99, 21)])
@@ -47,7 +52,7 @@ def test_a_rate_too_small_to_remove_a_weight_is_refused():
 def test_shared_trainings_are_counted_once():
     spec = experiment(imp={"method": "imp", "rate": 0.2, "rounds": 3}, colt={"method": "colt", "rounds": 2})
     whole = 3 * 1000
-    found = cost(spec, 1000, {("imp", 0): {1: 0.2, 2: 0.36, 3: 0.49}, ("colt", 0): {1: 0.25, 2: 0.44}})
+    found = costs(spec, {("imp", 0): {1: 0.2, 2: 0.36, 3: 0.49}, ("colt", 0): {1: 0.25, 2: 0.44}})
     assert found.search == 3 * whole + 2 * whole
     # The dense network is imp's first round; of imp's tickets only the last is not the next round's training.
     assert found.evaluation == whole + 2 * whole
@@ -58,7 +63,7 @@ def test_late_rewinding_saves_the_steps_before_the_point_and_pays_for_it_once():
     spec = experiment(
         imp={"method": "imp", "rate": 0.2, "rounds": 2, "rewind": 1}, colt={"method": "colt", "rounds": 1, "rewind": 1}
     )
-    found = cost(spec, 1000, {("imp", 0): {1: 0.2, 2: 0.36}, ("colt", 0): {1: 0.25}})
+    found = costs(spec, {("imp", 0): {1: 0.2, 2: 0.36}, ("colt", 0): {1: 0.25}})
     assert found.search == 1000 + 2 * 2000 + 2000
 
 
@@ -93,7 +98,7 @@ def test_controls_cost_what_they_train_at_the_levels_they_name():
         "shuffled": {"ticket": "each", "mask": "shuffled", "at": [0.1, 0.2, 0.5]},
         "reinit": {"ticket": "each", "start": "reinit", "at": [0.9]},
     }
-    found = cost(Experiment.model_validate(spec), 1000, {("imp", 0): {1: 0.2, 2: 0.36, 3: 0.49}})
+    found = costs(Experiment.model_validate(spec), {("imp", 0): {1: 0.2, 2: 0.36, 3: 0.49}})
     assert found.evaluation == 2 * 2000 + 3000, "two tickets are nearest to three levels; reinit trains from step 0"
 
 

@@ -41,7 +41,7 @@ def test_a_run_ends_finished_with_a_row_for_all_it_did(bench, whole):
     assert len(science["evaluations"]) == 2 * (dense + tickets + shuffled)
     assert {row[6] for row in science["evaluations"]} == {300}
     assert [row[:2] for row in science["checks"]] == [("mask", name) for name in ("colt", "imp", "matched")]
-    assert {row[6] for row in science["checks"]} == {"none"}, "two seeds give no verdict"
+    assert {row[10] for row in science["checks"]} == {"none"}, "two seeds give no verdict"
     [attempt] = bench.rows(
         "SELECT outcome, images_done, doing, json_extract(plan, '$.threads') FROM attempts WHERE run = :run", whole
     )

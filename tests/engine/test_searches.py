@@ -5,10 +5,11 @@ import torch
 from torch.nn.utils import prune as torch_prune
 
 from engine import masks, searches
-from engine.arms import arm_training
+from engine.arms import arm_training, dense_training
 from engine.data import load
+from engine.measurements import Errand
 from engine.networks import build, initialise
-from engine.searches import Begun, Context, Follow, Point, Ticket, Train
+from engine.searches import Begun, Context, Follow, Measure, Point, Ticket, Train
 from engine.searches.colt import segments
 from engine.training import Trainer
 from presets.schema import Arm, Colt, Data, Experiment
@@ -28,10 +29,10 @@ def experiment(**searched) -> Experiment:
     )
 
 
-def turn(spec: Experiment, name: str, seed: int = 0, removed: dict[int, dict[str, int]] | None = None):
+def turn(spec: Experiment, name: str, seed: int = 0, removed: dict[int, dict[str, int]] | None = None, data=DATA):
     """Run a search to its end on one trainer; gives its tickets and what it asked to train."""
-    context = Context(spec, name, seed, DATA)
-    trainer, steps, answer = Trainer(DATA), searches.start(context), None
+    context = Context(spec, name, seed, data)
+    trainer, steps, answer = Trainer(data), searches.start(context), None
     tickets, asked, points = [], [], []
     while True:
         try:
@@ -42,6 +43,11 @@ def turn(spec: Experiment, name: str, seed: int = 0, removed: dict[int, dict[str
         if isinstance(request, Train):
             asked.append(request)
             answer = [trainer.train(job) for job in request.members]
+        elif isinstance(request, Measure):
+            errand = Errand(trainer, request.job, request.job.of)
+            while not errand.over:
+                answer = errand.advance()
+            [(_, answer)] = answer
         elif isinstance(request, Begun):
             answer = request.round in (removed or {})
         elif isinstance(request, Follow):
@@ -86,7 +92,7 @@ def test_colt_loses_between_r_and_2r_a_round_of_two_members():
 def test_colt_members_and_the_dense_arm_share_every_initial_weight_but_the_heads():
     spec = experiment(colt={"method": "colt", "rounds": 1})
     _, _, [request], _ = turn(spec, "colt")
-    dense = arm_training(spec, DATA, Arm(), seed=0)
+    dense = dense_training(spec, DATA, Arm(), 0)
     for job in request.members:
         assert job.start["head.weight"].shape[0] == 5
         for name, tensor in dense.start.items():
@@ -206,10 +212,11 @@ def test_more_segments_than_classes_are_refused():
 
 def test_controls_change_one_ingredient_and_nothing_else():
     spec = experiment(colt={"method": "colt", "rounds": 1})
-    _, [ticket], _, _ = turn(spec, "colt")
-    found = arm_training(spec, DATA, Arm(ticket="each"), 0, "colt", ticket)
-    shuffled = arm_training(spec, DATA, Arm(ticket="each", mask="shuffled"), 0, "colt", ticket)
-    reinit = arm_training(spec, DATA, Arm(ticket="each", start="reinit"), 0, "colt", ticket)
+    context, [ticket], _, _ = turn(spec, "colt")
+    found, shuffled, reinit = (
+        arm_training(context, DATA, Arm(ticket="each", **changes), ticket)
+        for changes in ({}, {"mask": "shuffled"}, {"start": "reinit"})
+    )
     same = {"network", "recipe", "seed", "start_step", "end_step"}
     for other in (shuffled, reinit):
         assert all(getattr(other, name) == getattr(found, name) for name in same)

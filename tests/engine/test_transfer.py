@@ -99,7 +99,7 @@ def test_one_new_head_serves_all_arms():
     mask = {"conv2.weight": torch.rand(there["conv2.weight"].shape) < 0.5}
     context.given = (Given(1, mask, there, 0, 0),)
     [_, ticket] = list(search(context))
-    jobs = {name: arm_training(experiment, data, arm, 0, "source", ticket) for name, arm in experiment.arms.items()}
+    jobs = {name: arm_training(context, data, arm, ticket) for name, arm in experiment.arms.items()}
     heads = [job.start["head.weight"] for name, job in jobs.items() if name != "dense"]
     assert all(torch.equal(head, heads[0]) for head in heads)
     assert not torch.equal(jobs["reinit"].start["conv1.weight"], jobs["ticket"].start["conv1.weight"])

@@ -202,7 +202,7 @@ def test_a_wrong_word_gets_the_nearest_right_one(option: str, near: str):
 
 
 def test_an_unknown_key_is_told_what_its_table_may_hold():
-    assert "allowed here: ticket, start, mask, at" in refusal("arms.ticket.x=1")
+    assert "allowed here: ticket, start, weights, mask, network, recipe, begin, at" in refusal("arms.ticket.x=1")
     assert "allowed here: name, width, init" in refusal("network.depth=3")
 
 

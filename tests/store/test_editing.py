@@ -214,3 +214,47 @@ def test_after_any_deletions_exactly_the_files_in_use_remain(
         assert {name for name, file in files.items() if file.exists()} == {name for name, i in uses if i in left}
     with Reader(writer.path) as reader:
         assert reader.rows("SELECT * FROM files") == []
+
+
+# Asking
+
+
+def answered(writer: Writer, run: str, name: str) -> None:
+    row = {"run": run, "name": name, "search": "imp", "method": "contrast", "question": "?", "seeds": 3}
+    check = writer.insert("checks", {**row, "verdict": "clear", "sentence": "yes", "created": "x"})
+    writer.insert("points", {"check": check, "series": "", "seed": 0, "x": 0.0, "y": 1.0})
+
+
+@pytest.mark.parametrize("state", ["finished", "paused", "stopped", "failed"])
+def test_a_run_that_has_ended_is_given_checks_and_sent_for(writer: Writer, new_run: NewRun, state: str) -> None:
+    kept, changed = {"method": "contrast", "at": 0.5}, {"method": "contrast", "at": 0.9}
+    run = new_run(checks={"kept": kept, "changed": changed}, keep="all")
+    before = json.loads(writer.one("SELECT spec FROM runs")["spec"])
+    for name in ("kept", "changed"):
+        answered(writer, run, name)
+    editing.set_state(writer.conn, run, state, "for a reason")
+    checks = {"kept": kept, "changed": {**changed, "at": 0.8}, "new": {"method": "stability"}}
+    editing.ask(writer.conn, run, checks)
+    row = writer.one("SELECT spec, state, message, ended FROM runs")
+    assert json.loads(row["spec"]) == {**before, "checks": checks}
+    assert tuple(row)[1:] == ("running", "", None)
+    assert [row["name"] for row in writer.rows("SELECT name FROM checks")] == ["kept"], "that of another question goes"
+    assert len(writer.rows("SELECT * FROM points")) == 1
+
+
+def test_a_run_whose_engine_lives_or_is_on_its_way_is_asked_nothing(writer: Writer, new_run: NewRun) -> None:
+    run = new_run(checks={})
+    for begin in (lambda: None, lambda: attempt(writer, run)):
+        begin()
+        with pytest.raises(StoreError, match="is running: wait until it has ended, or pause it first"):
+            editing.ask(writer.conn, run, {"new": {"method": "stability"}})
+    assert json.loads(writer.one("SELECT spec FROM runs")["spec"])["checks"] == {}
+    with pytest.raises(StoreError, match="no run has the id"):
+        editing.ask(writer.conn, "other", {})
+
+
+def test_a_run_whose_engine_is_gone_can_be_asked(writer: Writer, new_run: NewRun) -> None:
+    run = new_run()
+    attempt(writer, run, pid=2**22 + 1)
+    editing.ask(writer.conn, run, {"new": {"method": "stability"}})
+    assert list(json.loads(writer.one("SELECT spec FROM runs")["spec"])["checks"]) == ["new"]

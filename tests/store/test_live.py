@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from store.live import Focus, Live, Published, Round, forecast
+from store import editing, report
+from store.answers import Point
+from store.live import Focus, Live, Published, Round, View, forecast
 from store.writing import Writer
 
 
@@ -28,6 +30,7 @@ def ended(*sparsities: float) -> list[Round]:
         ({"rate": 0.2, "rounds": 5, "until": 0.95}, (0.2,), 5),
         ({"rate": 0.2, "until": 0.3}, (0.2, 0.36), 2),
         ({"rate": 0.2, "until": 0.3}, (0.2, 0.2), None),  # it does not prune any more
+        ({"method": "snip", "sparsity": [0.5, 0.9]}, (0.5,), 2),
         ({"method": "transfer", "run": "demo-bcdf"}, (), None),  # as many as that run has
         ({"method": "transfer", "run": "demo-bcdf"}, (0.2, 0.36), None),
         ({"method": "transfer", "run": "demo-bcdf", "round": 12}, (), 1),
@@ -149,6 +152,61 @@ def test_published_figures_stand_beside_those_measured(path: Path, new_run):
     preview = live.preview(older)
     assert preview is not None
     assert preview.published == ()
+
+
+def test_answers_are_shown_with_their_curves_as_soon_as_they_are_there_or_change(
+    path: Path, writer: Writer, new_run, monkeypatch: pytest.MonkeyPatch
+):
+    run = new_run(checks={"q": {"question": "is it?"}})
+    read: list[str] = []
+    query = report.curves
+    monkeypatch.setattr("store.live.curves", lambda run: read.append(run) or query(run))
+    live = Live(path)
+
+    def shown() -> View:
+        view = live.view(run)
+        assert view is not None
+        return view
+
+    assert (shown().checks, shown().asked) == ((), (("q", "is it?"),))
+    row = {"run": run, "name": "q", "search": "", "method": "m", "question": "is it?", "seeds": 1, "created": "x"}
+    check = writer.insert("checks", {**row, "verdict": "none", "sentence": "one seed", "unit": ""})
+    assert [(c.verdict, c.part, c.points) for c in shown().checks] == [("none", "", ())]
+    writer.insert("points", {"check": check, "series": "a", "seed": 0, "x": 1.0, "y": 2.0})
+    assert shown().checks[0].points == (Point("a", 1.0, 1, 2.0, None),)
+    times = len(read)
+    assert shown() == shown()
+    assert len(read) == times, "curves are read only when there are others"
+    writer.update("checks", {"id": check}, {"verdict": "stable"})
+    assert [c.verdict for c in shown().checks] == ["stable"]
+    writer.execute("UPDATE runs SET state = 'finished'")
+    editing.ask(writer.conn, run, {"q": {"question": "is it?"}, "later": {"method": "stability"}})
+    assert shown().asked == (("q", "is it?"), ("later", ""))
+
+
+def test_only_the_ticket_itself_counts_as_the_accuracy_of_a_run(path: Path, writer: Writer, new_run):
+    run = new_run()
+    sizes = {"classes": 10, "train_images": 1, "epochs": 1, "steps": 1}
+    search = writer.insert("searches", {"run": run, "name": "imp", "method": "imp", "settings": {}})
+    turn = {"search": search, "seed": 0, "round": 1, "step": "done", "prunable": 10, "remaining": 5, "weights": 10}
+    round_id = writer.insert("rounds", {**turn, "weights_remaining": 5, "started": "x"})
+    ticket = writer.insert("tickets", {"round": round_id, "mask": "m", "start": "s", "start_step": 0, "created": "x"})
+    for arm, settings, of, correct in (
+        ("own", {}, ticket, 90),
+        ("longer", {"recipe": {"epochs": 9}}, ticket, 99),
+        ("dense", {}, None, 80),
+        ("dense-longer", {"recipe": {"epochs": 9}}, None, 98),
+    ):
+        arm_id = writer.insert("arms", {"run": run, "name": arm, "settings": settings})
+        training = writer.insert(
+            "trainings", {"run": run, "key": arm, "seed": 0, "about": {}, "state": "done", **sizes}
+        )
+        row = {"arm": arm_id, "ticket": of, "seed": 0, "training": training, "split": "test", "count": 100}
+        writer.insert("evaluations", {**row, "correct": correct, "created": "x"})
+    view = Live(path).view(run)
+    assert view is not None
+    assert (view.run.accuracy, view.run.dense) == (0.9, 0.8)
+    assert {figure.arm: figure.changes for figure in view.figures if figure.search} == {"own": "", "longer": "recipe"}
 
 
 def test_a_deleted_run_and_a_missing_store_are_no_errors(path: Path, writer: Writer, colt: str, tmp_path: Path):

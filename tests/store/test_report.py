@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from store import report
+from store.answers import Point, checks
 from store.errors import StoreError
 from store.reading import Reader
 from store.statistics import mean_interval
@@ -124,9 +125,11 @@ def test_controls_are_paired_by_seed_at_the_last_ticket_of_both(
     own = writer.insert("arms", {"run": run, "name": "own", "settings": {"start": "ticket", "mask": "found"}})
     control = writer.insert("arms", {"run": run, "name": "mixed", "settings": {"start": "ticket", "mask": "shuffled"}})
     whole = writer.insert("arms", {"run": run, "name": "bare", "settings": {"start": "ticket", "mask": "full"}})
+    longer = writer.insert("arms", {"run": run, "name": "longer", "settings": {"recipe": {"epochs": 9}}})
+    both = writer.insert("arms", {"run": run, "name": "both", "settings": {"mask": "random", "begin": "0 epochs"}})
     for seed, correct in enumerate(found):
-        second = {own: correct, control: 80, whole: 99}
-        for number, arms in ((1, {own: 100, control: 1, whole: 99}), (2, second), (3, {own: 5, whole: 99})):
+        second = {own: correct, control: 80, whole: 99, longer: 1, both: 1}
+        for number, arms in ((1, {own: 100, control: 1, whole: 99}), (2, second), (3, {own: 5, whole: 99, longer: 2})):
             round_id = turn(imp, seed, number, ("conv", 1000, 800))
             ticket = {"round": round_id, "mask": "m", "start": "s", "start_step": 0, "created": "x"}
             ticket_id = writer.insert("tickets", ticket)
@@ -141,8 +144,37 @@ def test_controls_are_paired_by_seed_at_the_last_ticket_of_both(
     assert (row["search"], row["arm"], row["seeds"]) == ("imp", "mixed", len(found))
     assert row["difference"] == pytest.approx(mean)
     assert row["half_width"] == (None if half is None else pytest.approx(half, abs=1e-12))
-    arms = {row["arm"]: (row["start"], row["mask"]) for row in ask(writer, report.accuracy(run))}
-    assert arms == {"own": ("ticket", "found"), "mixed": ("ticket", "shuffled"), "bare": ("ticket", "full")}
+    arms = {row["arm"]: (row["start"], row["mask"], row["changes"]) for row in ask(writer, report.accuracy(run))}
+    assert arms == {
+        "own": ("ticket", "found", ""),
+        "mixed": ("ticket", "shuffled", "mask"),
+        "bare": ("ticket", "full", "mask"),
+        "longer": ("ticket", "found", "recipe"),
+        "both": ("ticket", "random", "mask begin"),
+    }
+
+
+def test_answers_come_with_their_parts_and_the_means_of_their_curves(writer: Writer, new_run: NewRun):
+    run, other = new_run(), new_run()
+    row = {"name": "q", "search": "imp", "method": "stability", "question": "?", "seeds": 2, "created": "x"}
+    row |= {"verdict": "stable", "sentence": "yes", "threshold": 2.0, "detectable": 0.5, "x": "step", "y": "rise"}
+    for whose in (run, other):
+        for part in ("k", ""):
+            check = writer.insert("checks", {**row, "run": whose, "part": part})
+        points = [{"check": check, "series": "a", "seed": seed, "x": 0.0, "y": y} for seed, y in ((0, 1.0), (1, 3.0))]
+        writer.insert_all("points", [*points, {"check": check, "series": "a", "seed": 0, "x": 1.0, "y": float("nan")}])
+    assert [(row["part"], row["detectable"]) for row in ask(writer, report.checks(run))] == [("k", 0.5), ("", 0.5)]
+    first, second = ask(writer, report.curves(run))
+    assert (first["name"], first["part"], first["x_label"], first["y_label"]) == ("q", "", "step", "rise")
+    assert (first["y"], first["seeds"]) == (2.0, 2)
+    assert first["half_width"] == pytest.approx(mean_interval([1.0, 3.0])[1])
+    assert (second["y"], second["seeds"], second["half_width"]) == (None, 0, None)
+    with Reader(writer.path) as reader:
+        part, whole = checks(reader, run)
+    assert part.points == ()
+    assert whole.points == (Point("a", 0.0, 2, 2.0, pytest.approx(first["half_width"])), Point("a", 1.0, 0, None, None))
+    exported = {name: ask(writer, sql) for name, sql in report.results(run).items()}
+    assert [len(exported[name]) for name in ("checks", "curves", "curves-by-seed")] == [2, 2, 3]
 
 
 def test_what_is_no_id_becomes_no_sql(path: Path):

@@ -18,7 +18,8 @@ def test_the_documentation_names_exactly_what_a_fresh_store_holds(path: Path) ->
     }
     documented = {name: (relation.kind, list(relation.columns)) for name, relation in SCHEMA.items()}
     assert documented == found
-    made_anew = {"epochs"}  # by a migration: last in the file, but told where it belongs
+    # By a later migration: last in the file, but told where it belongs.
+    made_anew = {"epochs", "checks", "points", "measurements", "check_curves", "cost_by_round", "cost_to_sparsity"}
     assert [name for name in documented if name not in made_anew] == [name for name in found if name not in made_anew]
 
 

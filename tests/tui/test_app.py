@@ -20,10 +20,13 @@ from textual.widgets import Input, OptionList
 from store.connection import connect
 from store.editing import note, set_state
 from store.liveness import this_process
+from store.writing import Writer
 from tests.program import FinishedRun
+from tests.tui.answering import answer, answer_all
 from tui import launch
 from tui.app.actions import ACTIONS, PLACES
 from tui.app.app import TombolaApp, farewell
+from tui.app.look import VERDICT_STYLES
 from tui.app.screens.help import help_text
 from tui.app.screens.new import NewScreen, read_seeds
 from tui.app.screens.run import KINDS, PLACED, RunScreen
@@ -183,7 +186,7 @@ def test_on_a_small_terminal_each_number_shows_its_panel(store):
 def test_on_a_large_terminal_all_panels_are_there_and_one_can_be_alone(store):
     async def scenario(app, pilot):
         await open_run(app, pilot)
-        await until(pilot, lambda: all(panel(app, number).strip() for number in KINDS))
+        await until(pilot, lambda: all(panel(app, number).strip() for number in PLACED))
         await pilot.press("5")
         assert [p.number for p in app.screen.query(Panel) if p.display] == [5]
         await pilot.press("escape")
@@ -263,7 +266,7 @@ def test_any_size_will_do(store, size):
         await pilot.resize_terminal(*size)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, RunScreen))
-        for key in "123456":
+        for key in "1234567":
             await pilot.press(key)
             await pilot.pause(0.05)
         await pilot.resize_terminal(100, 30)
@@ -311,6 +314,128 @@ def test_figures_of_a_paper_are_marked_as_such_beside_those_measured(store, size
         assert "× published: random" in panel(app, 5)
 
     drive(store, scenario, size)
+
+
+# Questions
+
+
+@pytest.fixture
+def asked(store: Path) -> Path:
+    """A store whose run has answers of every kind."""
+    with Writer(store) as writer:
+        answer_all(writer, one(store, "SELECT id FROM runs"))
+    return store
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_questions_are_listed_with_verdicts_parts_and_the_curve_of_the_one_chosen(asked, size):
+    async def scenario(app, pilot):
+        await open_run(app, pilot)
+        await pilot.press("7")
+        assert [p.number for p in app.screen.query(Panel) if p.display] == [7]
+        await until(pilot, lambda: "▸ mask: Is the found mask better" in panel(app, 7))
+        assert "place on the line" not in panel(app, 7), "that is another's curve"
+        await pilot.press("down", "down", "down")
+        assert "questions · winning-ticket" in shown(app)
+        text = " ".join(panel(app, 7).split())
+        assert "▸ winning-ticket: Is it a winning ticket, by all five conditions" in text
+        assert "≈ secondary: secondary prize of low" in text
+        assert "✓ clear -0.12 ± 0.30 points 0.5 0.41" in text
+        await pilot.press("j", "j", "j")
+        assert "▸ stability: How about stability?" in panel(app, 7)
+        assert "● step 20  ▲ step 100  ┄ threshold 2" in panel(app, 7)
+        assert "place on the line" in panel(app, 7)
+        assert {str(span.style) for line in app.screen.query_one("#panel-7", Panel)._lines for span in line.spans} >= {
+            VERDICT_STYLES["stable"]
+        }
+        await pilot.press("escape")
+        if size[0] == 80:
+            assert isinstance(app.screen, RunsScreen)
+        else:
+            assert [p.number for p in app.screen.query(Panel) if p.display] == list(PLACED)
+
+    drive(asked, scenario, size)
+
+
+def test_all_of_the_answers_can_be_scrolled_through(asked):
+    seen: set[str] = set()
+
+    async def scenario(app, pilot):
+        await open_run(app, pilot)
+        await pilot.press("7")
+        await until(pilot, lambda: "lines 1 to" in panel(app, 7))
+        total = int(re.search(r"lines 1 to \d+ of (\d+)", panel(app, 7))[1])
+        tops = []
+        for _ in range(40):
+            seen.update(panel(app, 7).splitlines())
+            first, last = map(int, re.search(r"lines (\d+) to (\d+) of", panel(app, 7)).groups())
+            tops.append(first)
+            if last == total:
+                break
+            await pilot.press("pagedown")
+        assert last == total
+        assert len(set(tops)) == len(tops)
+        await pilot.press("pagedown", "pageup")
+        assert f"to {total} of" not in panel(app, 7), "the end is not run past"
+        await pilot.press(*["pageup"] * len(tops))
+        assert "lines 1 to" in panel(app, 7)
+
+    drive(asked, scenario)
+    words = " ".join(" ".join(line.split()) for line in seen)
+    assert all(name in words for name in ("mask:", "start:", "equal-loss:", "winning-ticket:", "stability:"))
+    assert "no verdict: there is no arm that trains longer" in words
+
+
+def test_a_check_of_several_curves_shows_one_after_the_other(asked):
+    with Writer(asked) as writer:
+        answer(
+            writer, one(asked, "SELECT id FROM runs"), "stability", "stable", x="round", y="angle, degrees",
+            points=[("", 0, 1.0, 80.0), ("", 0, 2.0, 85.0)],
+        )  # fmt: skip
+
+    async def scenario(app, pilot):
+        await open_run(app, pilot)
+        await pilot.press("7", "down", "down", "down", "down")
+        await until(pilot, lambda: "questions · stability, curve 1 of 2" in shown(app))
+        assert "angle, degrees; one seed" in panel(app, 7), "that of the whole comes first"
+        await pilot.press("right", "right")
+        assert "questions · stability, curve 2 of 2" in shown(app)
+        assert "place on the line" in panel(app, 7)
+        await pilot.press("left")
+        assert "curve 1 of 2" in shown(app)
+
+    drive(asked, scenario)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_run_without_questions_says_how_to_ask_one(store, size):
+    change(store, "DELETE FROM checks")
+    change(store, "UPDATE runs SET spec = json_set(spec, '$.checks', json('{}'))")
+    run = one(store, "SELECT id FROM runs")
+
+    async def scenario(app, pilot):
+        await open_run(app, pilot)
+        await pilot.press("7", "down", "right", "pagedown")
+        await until(pilot, lambda: f"no questions in this preset; tombola check {run} METHOD asks one" in shown(app))
+
+    drive(store, scenario, size)
+
+
+def test_questions_wait_for_their_answers_and_show_them_when_they_come(running):
+    change(running, "DELETE FROM checks")
+
+    async def scenario(app, pilot):
+        await open_run(app, pilot)
+        await pilot.press("7")
+        await until(pilot, lambda: panel(app, 7).count("no answer yet") == 3)
+        with Writer(running) as writer:
+            answer(writer, one(running, "SELECT id FROM runs"), "start", "clear", sentence="it is better")
+        await until(pilot, lambda: "✓ clear: it is better" in panel(app, 7), 4)
+        assert panel(app, 7).count("no answer yet") == 2
+        change(running, "UPDATE runs SET spec = json_set(spec, '$.checks.later', json('{\"method\": \"stability\"}'))")
+        await until(pilot, lambda: "later" in panel(app, 7), 4)
+
+    drive(running, scenario)
 
 
 # Live

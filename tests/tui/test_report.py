@@ -9,7 +9,7 @@ from tui.report import accuracy_series, published_series
 
 def row(search: str | None, arm: str, number: int | None, **more: Any) -> dict[str, Any]:
     """A row of the accuracy query."""
-    figures = {"accuracy": 0.9, "half_width": None, "start": "ticket", "mask": "found"}
+    figures = {"accuracy": 0.9, "half_width": None, "start": "ticket", "mask": "found", "changes": ""}
     return {"search": search, "arm": arm, "round": number, "sparsity": 0.1 * (number or 0), **figures, **more}
 
 
@@ -20,7 +20,8 @@ def labels(rows: list[dict[str, Any]], *arms: str) -> list[tuple[str, int]]:
 def test_an_arm_without_a_mask_or_with_a_fresh_start_is_never_drawn_for_the_found_tickets():
     rows = []
     for number in (1, 2, 3):
-        rows += [row("imp", "bare", number, mask="full"), row("imp", "fresh", number, start="reinit")]
+        rows += [row("imp", "bare", number, mask="full", changes="mask")]
+        rows += [row("imp", "fresh", number, start="reinit", changes="start")]
     rows += [row("imp", "ticket", number) for number in (1, 2)]
     assert labels(rows) == [("imp", 2)]
     assert labels(rows, "bare") == [("imp", 3)]
@@ -31,7 +32,8 @@ def test_every_search_is_drawn_by_the_arm_that_trains_most_of_its_own_tickets():
     rows = [row(None, "dense", None)]
     rows += [row("colt", "a", number) for number in (1, 2, 3)]
     rows += [row("imp", "a", 1), row("imp", "b", 1), row("imp", "b", 2)]
-    rows += [row("given", "fresh", 1, start="reinit")]
+    rows += [row("given", "fresh", 1, start="reinit", changes="start")]
+    rows += [row("imp", "longer", number, changes="recipe") for number in (1, 2, 3, 4)]
     assert labels(rows) == [("colt", 3), ("imp", 2), ("given", 1), ("dense", 2)]
 
 

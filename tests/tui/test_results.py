@@ -25,16 +25,6 @@ from tests.program import FinishedRun, Tombola
 RUN = "tiny"  # what the finished run is called; its id begins with that
 
 
-@pytest.fixture
-def copy(finished_run: FinishedRun, tombola: Tombola) -> Tombola:
-    """A program whose store and files are copies of the finished run's, to do things to."""
-    shutil.copytree(finished_run.tombola.db.parent, tombola.db.parent)
-    conn = connect(tombola.db)
-    conn.execute("UPDATE runs SET files = ?", (str(tombola.files),))
-    conn.close()
-    return tombola
-
-
 def test_runs_are_listed_with_how_they_stand(finished_run: FinishedRun):
     tombola = finished_run.tombola
     (row,) = json.loads(tombola("runs", "--json").stdout)
@@ -326,7 +316,8 @@ def test_an_export_holds_every_ticket_and_the_results(finished_run: FinishedRun,
     assert card["run"] == finished_run.id
     with (folder / "accuracy-by-seed.csv").open() as file, finished_run.tombola.reader() as reader:
         assert len(list(csv.DictReader(file))) == len(reader.tickets(finished_run.id))
-    assert {path.stem for path in folder.glob("*.csv")} == {"accuracy", "accuracy-by-seed", "cost", "overlap", "loss"}
+    figures = {"accuracy", "accuracy-by-seed", "cost", "overlap", "loss"}
+    assert {path.stem for path in folder.glob("*.csv")} == {*figures, "checks", "curves", "curves-by-seed"}
 
 
 def test_an_export_is_of_those_tickets_that_were_asked_for(finished_run: FinishedRun, tmp_path: Path):

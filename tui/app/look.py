@@ -38,7 +38,14 @@ STATES = {
 }
 """Glyph and colour of every state a run can be in."""
 
-VERDICTS = {"clear": "✓", "reversed": "✗", "similar": "≈", "undecided": "?", "none": "·"}
+_GOOD, _MIDDLING, _BAD, _OPEN = "bold color(78)", "bold color(75)", "bold color(203)", "bold color(245)"
+VERDICT_STYLES = {
+    **dict.fromkeys(("clear", "stable", "passed", "jackpot"), _GOOD),
+    **dict.fromkeys(("similar", "secondary"), _MIDDLING),
+    **dict.fromkeys(("reversed", "unstable", "failed", "no ticket"), _BAD),
+    **dict.fromkeys(("undecided", "none"), _OPEN),
+}
+"""Colours of verdicts, beside the marks and words that `tui.questions` gives them."""
 
 LEVELS = {"debug": "color(245)", "info": "", "warning": "color(178)", "error": "color(203)"}
 

@@ -1,7 +1,8 @@
-"""`tombola plot`: accuracy of runs against sparsity, cost or round."""
+"""`tombola plot`: accuracy of runs against sparsity, cost or round, or the curve of a check."""
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import click
 
 from tui.commands.options import Refused, json_option, no_colour, reader, resolve, runs_argument, store_options
 from tui.commands.output import print_json, say
+from tui.plain import plain
 
 if TYPE_CHECKING:
     from store.reading import Reader
@@ -28,25 +30,32 @@ X_LABELS = {
 @click.option("--x", type=click.Choice(list(X_LABELS)), default="sparsity", show_default=True, help="Horizontal axis.")
 @click.option("--arm", "arms", multiple=True, help="Draw this arm instead of the found tickets; repeatable.")
 @click.option("--with-evaluation", is_flag=True, help="With --x cost: count the training of tickets, too.")
+@click.option("--check", metavar="NAME", help="Draw the curve of this check instead; of one run.")
+@click.option("--part", help="With --check: only the curve of this part.")
 @click.option("--width", type=click.IntRange(20, 1000), help="Columns; else those of the terminal.")
 @click.option("--height", type=click.IntRange(6, 1000), help="Rows; else those of the terminal.")
 @click.option("--ascii", "as_ascii", is_flag=True, help="Draw with plain characters only.")
 @json_option
 @store_options
+@click.pass_context
 def command(
+    ctx: click.Context,
     runs: tuple[str, ...],
     x: str,
     arms: tuple[str, ...],
     with_evaluation: bool,
+    check: str | None,
+    part: str | None,
     width: int | None,
     height: int | None,
     as_ascii: bool,
     as_json: bool,
 ) -> None:
-    """Plot test accuracy of runs against sparsity, cost or round.
+    """Plot test accuracy of runs against sparsity, cost or round, or the curve of a check.
 
     Means over seeds with their 95 % intervals; the dense network is a line across. Each ticket stands at its own
     sparsity, and the axis is logarithmic in what remains. Figures that a paper prints are grey marks without a line.
+    With --check, the check's threshold is a line across where it is measured as the curve is.
     """
     from store import report as queries
     from tui.drawing import SPARSITY_TICKS, draw
@@ -54,7 +63,13 @@ def command(
 
     if with_evaluation and x != "cost":
         raise click.UsageError("--with-evaluation goes with --x cost")
+    if part is not None and check is None:
+        raise click.UsageError("--part goes with --check")
     store = reader()
+    if check is not None:
+        if len(runs) > 1 or arms or ctx.get_parameter_source("x") is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError("--check draws one curve of one run: it goes without --x, --arm and other runs")
+        return _draw_check(store, resolve(store, runs[0]), check, part, width, height, as_ascii, as_json)
     names = list(dict.fromkeys(resolve(store, run) for run in runs))
     series: list[Series] = []
     for run in names:
@@ -87,6 +102,65 @@ def command(
         ascii=as_ascii,
     )
     click.echo(text)
+    return None
+
+
+def _draw_check(
+    store: Reader,
+    run: str,
+    name: str,
+    part: str | None,
+    width: int | None,
+    height: int | None,
+    as_ascii: bool,
+    as_json: bool,
+) -> None:
+    """Draw the curve of a check; where its parts do not share axes, one below the other."""
+    from store.answers import checks
+    from tui.drawing import draw
+    from tui.questions import curve_head, curves
+
+    answered = checks(store, run)
+    known = list(dict.fromkeys(row.name for row in answered))
+    if name not in known:
+        raise Refused(f"{run} has no answer to a check {plain(name)!r} (answered: {', '.join(known) or 'none'})")
+    rows = [row for row in answered if row.name == name and row.points]
+    parts = list(dict.fromkeys(row.part for row in rows))
+    if part is not None and part not in parts:
+        raise Refused(f"{name} has no curve of {plain(part)!r} (parts with one: {', '.join(parts) or 'none'})")
+    found = curves(row for row in rows if part in (None, row.part))
+    if as_json:
+        return print_json(
+            [
+                {
+                    "label": one.label,
+                    "x": one.xs,
+                    "y": [None if math.isnan(y) else y for y in one.ys],
+                    "half_width": one.errors,
+                    "published": False,
+                    "threshold": one.dashed,
+                    "x_label": curve.x,
+                    "y_label": curve.y,
+                }
+                for curve in found
+                for one in curve.series
+            ]
+        )
+    if not found:
+        return say(f"{name} of {run} has no curve")
+    terminal = shutil.get_terminal_size()
+    for curve in found:
+        columns = width or terminal.columns
+        head = curve_head(curve, columns)
+        text = draw(
+            curve.series,
+            columns,
+            (height or min(max(terminal.lines - 2, 12), 40)) - len(head),
+            x_label=curve.x,
+            colour=sys.stdout.isatty() and not no_colour(),
+            ascii=as_ascii,
+        )
+        click.echo("\n".join([*head, text]))
     return None
 
 

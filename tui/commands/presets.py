@@ -69,7 +69,7 @@ def command(name: str | None, find: str | None, as_toml: bool, only_cost: bool, 
     spec = experiment.model_dump(mode="json")
     if as_json:
         return print_json(spec)
-    _show(spec)
+    show_toml(spec)
     return _cost_below(experiment, device)
 
 
@@ -161,8 +161,8 @@ def _cost_lines(experiment: Experiment, cost: dict[str, Any], mark: str) -> list
 # What it asks for
 
 
-def _show(spec: dict[str, Any]) -> None:
-    """The whole experiment as TOML that could be run, defaults included; a key's meaning stands at its first place."""
+def show_toml(spec: dict[str, Any]) -> None:
+    """Print an experiment as TOML that could be run, defaults included; a key's meaning stands at its first place."""
     from presets.explaining import description_of
 
     told: set[str] = set()

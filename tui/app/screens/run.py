@@ -1,4 +1,7 @@
-"""One run, live: six panels in a grid, or one at a time on a small terminal."""
+"""One run, live: panels in a grid, or one at a time on a small terminal.
+
+Questions need room for their sentences and curves: they are not in the grid, and have the screen for themselves.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from tui.app.actions import bindings
 from tui.app.look import ACCENT, DIM
 from tui.app.screens.base import PlaceScreen
 from tui.app.watching import RunSeen, Wish
+from tui.app.widgets import questions
 from tui.app.widgets.bars import LAYERS, OVERLAP
 from tui.app.widgets.canvas import Canvas
 from tui.app.widgets.curves import CURVES, MEASURES
@@ -20,13 +24,17 @@ from tui.app.widgets.drum import DRUM
 from tui.app.widgets.figures import FIGURES
 from tui.app.widgets.heads import idle_calls, run_lines
 from tui.app.widgets.panel import Panel, Scene
+from tui.app.widgets.questions import QUESTIONS
 from tui.app.widgets.words import LOG
 from tui.plain import plain
 
-KINDS = {1: DRUM, 2: CURVES, 3: LAYERS, 4: OVERLAP, 5: FIGURES, 6: LOG}
+KINDS = {1: DRUM, 2: CURVES, 3: LAYERS, 4: OVERLAP, 5: FIGURES, 6: LOG, 7: QUESTIONS}
 
 PLACED = (1, 5, 2, 3, 4, 6)
 """Panels in the order in which the grid takes them up, row by row."""
+
+ALONE = 7
+"""The panel that is never in the grid."""
 
 
 class RunScreen(PlaceScreen):
@@ -47,7 +55,7 @@ class RunScreen(PlaceScreen):
         yield Canvas(id="head")
         yield Canvas(id="tabs")
         with Container(id="panels"):
-            for number in PLACED:
+            for number in (*PLACED, ALONE):
                 yield Panel(number, KINDS[number])
         yield Canvas(id="foot")
 
@@ -119,7 +127,10 @@ class RunScreen(PlaceScreen):
     # What is looked at
 
     def action_lane(self, lines: int) -> None:
-        """Another search and seed, at its newest round."""
+        """Another search and seed, at its newest round; among questions, another of them."""
+        if self._scene is not None and self._shown == [ALONE]:
+            self._change(question=questions.moved(self._scene, lines), curve=0, top=None)
+            return
         if self._scene is None or (turn := self._scene.view.turn) is None:
             return
         keys = [lane.key for lane in self._scene.view.lanes if lane.rounds]
@@ -129,7 +140,10 @@ class RunScreen(PlaceScreen):
         self._look()
 
     def action_round(self, rounds: int) -> None:
-        """An earlier or later round of the same search and seed."""
+        """An earlier or later round of the same search and seed; among questions, another curve."""
+        if self._scene is not None and self._shown == [ALONE]:
+            self._change(curve=questions.turned(self._scene, rounds))
+            return
         if self._scene is None or (turn := self._scene.view.turn) is None:
             return
         key = (turn.search, turn.seed)
@@ -156,7 +170,10 @@ class RunScreen(PlaceScreen):
             self._change(arms=(self._scene.arms + 1) % (searches + 1))
 
     def action_scroll(self, pages: int) -> None:
-        if self._scene is not None:
+        if self._scene is not None and self._shown == [ALONE]:
+            size = self.query_one(f"#panel-{ALONE}", Panel).size
+            self._change(top=questions.scrolled(self._scene, size.width, size.height, pages))
+        elif self._scene is not None:
             page = max(self.query_one("#panel-6", Panel).size.height - 1, 1)
             self._change(log_back=max(0, self._scene.log_back + pages * page))
 

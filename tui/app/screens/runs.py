@@ -12,7 +12,7 @@ from textual.message import Message
 
 from store.live import Preview, Run
 from tui.app.actions import bindings
-from tui.app.look import ACCENT, DIM, KEY, STRONG, VERDICTS
+from tui.app.look import ACCENT, DIM, KEY, STRONG, VERDICT_STYLES
 from tui.app.screens.base import PlaceScreen
 from tui.app.watching import RunsSeen, Wish
 from tui.app.widgets.canvas import Canvas
@@ -20,6 +20,7 @@ from tui.app.widgets.heads import idle_calls, progress_line, run_lines, short_pa
 from tui.app.widgets.run_table import RunTable
 from tui.app.wording import plural
 from tui.plain import plain
+from tui.questions import verdict
 
 
 class RunsScreen(PlaceScreen):
@@ -170,8 +171,9 @@ def _preview(preview: Preview, width: int, height: int, plots: bool) -> list[Tex
         rows += [Text(line) for line in textwrap.wrap(plain(run.note), width)[:3]]
         rows += [Text()]
         verdicts = [
-            Text.assemble((f"{VERDICTS.get(c.verdict, '·')} {plain(c.verdict)}  ", ACCENT), (plain(c.sentence), ""))
+            Text.assemble((f"{verdict(c)}  ", VERDICT_STYLES.get(c.verdict, "")), plain(c.sentence))
             for c in preview.checks
+            if not c.part
         ]
         if height >= 34 and verdicts:
             plotted = _plot(preview, width, height - len(rows) - len(verdicts) - 1, plots)

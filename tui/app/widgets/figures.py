@@ -31,7 +31,7 @@ def lines(view: Preview, search: str | None, width: int, height: int) -> list[Te
     colours = {lane.search: lane.colour for lane in view.lanes}
     groups: dict[tuple[str | None, str], list[Figure]] = {}
     for figure in view.figures:
-        found = figure.start == "ticket" and figure.mask == "found"
+        found = figure.changes == ""
         if figure.search is None or (figure.search == search if search else found):
             groups.setdefault((figure.search, figure.arm), []).append(figure)
     dense = [_dense(figures, groups) for (of, _), figures in groups.items() if of is None]

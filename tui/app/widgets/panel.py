@@ -30,6 +30,12 @@ class Scene:
     """0: tickets of every search; n: all arms of the n-th search."""
     log_back: int = 0
     """Lines between the newest and the last one shown."""
+    question: int = 0
+    """Which of the questions is chosen."""
+    curve: int = 0
+    """Which of its curves is shown."""
+    top: int | None = None
+    """The first line of the answers that is shown; None: where the chosen question begins."""
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ import textwrap
 
 from rich.text import Text
 
-from tui.app.look import DIM, LEVELS, VERDICTS, note
+from tui.app.look import DIM, LEVELS, note
 from tui.app.widgets.panel import Kind, Scene
 from tui.app.wording import moment
 from tui.plain import plain
+from tui.questions import verdict
 
 
 def draw(scene: Scene, width: int, height: int) -> list[Text]:
@@ -22,9 +23,8 @@ def draw(scene: Scene, width: int, height: int) -> list[Text]:
         word = f"{plain(level)}: " if alert or level in ("warning", "error") else ""
         rows += _entry(moment(at), word + plain(message), style, width)
     for check in scene.view.checks:
-        rows += _entry(
-            f"{VERDICTS.get(check.verdict, '·')} {plain(check.verdict, 9):<9}", plain(check.sentence), "", width
-        )
+        if not check.part:  # parts are among the questions
+            rows += _entry(f"{verdict(check):<11}", plain(check.sentence), "", width)
     if not rows:
         return note("nothing has been logged yet", width)
     end = len(rows) - min(scene.log_back, max(len(rows) - height, 0))
