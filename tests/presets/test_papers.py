@@ -1,25 +1,33 @@
 """Presets of papers, at their real shapes: small files in the real format, two optimizer steps and one prune.
 
+A search that finds its tickets at once is run as it is, on the two steps' weights or on scores of a few images.
+
 What is checked is counted here from the shapes alone: 4-dimensional weights are convolutions, `head.` is the head.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import pytest
 import torch
 from torch import Tensor
 
-from engine import masks
+from engine import masks, searches
+from engine.arms import arm_training
+from engine.data import View
 from engine.data import load as load_data
 from engine.forecast import search_forecast
+from engine.masks import Mask
+from engine.measurements import Measured
+from engine.measurements.saliency import Saliency
 from engine.networks import build, weights
-from engine.searches import Context, leader
+from engine.searches import Context, Measure, Ticket, Train, leader
 from engine.training import Stopped, Trainer, Training
 from presets.loading import listing, load
-from presets.schema import Experiment, Like, Pruning, Transfer
+from presets.schema import Arm, AtOnce, Experiment, Like, Pruning, Transfer
 from tests.realdata import NAMED, prepare_small
 
 BIG = [info.name for info in listing() if not info.own and not info.name.endswith("-smoke")]
@@ -61,49 +69,154 @@ def pools(rates: dict[str, float], scope: str) -> list[tuple[float, set[str]]]:
     return [(rate, {kind}) for kind, rate in rates.items()]
 
 
+def prunable(start: dict[str, Tensor], kinds: Collection[str], spare_first: bool) -> dict[str, Tensor]:
+    """Weights that a search of these kinds may prune, by hand: the first layer is the first that could be pruned."""
+    named = [name for name, tensor in start.items() if kind_of(name, tensor)]
+    spared = named[0] if spare_first else None
+    return {name: start[name] for name in named if kind_of(name, start[name]) in kinds and name != spared}
+
+
+def split(state: dict[str, Tensor], mask: Mask, names: Iterable[str]) -> tuple[Tensor, Tensor]:
+    """Sizes of the weights that went, and of those that stayed."""
+    names = list(names)
+    return tuple(torch.cat([state[n][side(mask[n])].abs() for n in names]) for side in (torch.logical_not, torch.clone))
+
+
 @pytest.mark.parametrize("name", FROM_PAPERS)
 def test_a_preset_trains_prunes_and_counts_at_its_real_shape(name):
     preset = load(name)
-    experiment = preset.model_copy(update={"recipe": preset.recipe.model_copy(update={"batch": BATCH})})
+    small = {"recipe": preset.recipe.model_copy(update={"batch": BATCH})}
+    small["searches"] = {
+        n: s.model_copy(update={"sparsity": s.sparsity[-1:]}) if isinstance(s, AtOnce) else s
+        for n, s in preset.searches.items()
+    }  # each sparsity is found alike; the highest is where a rule may not be met
+    experiment = preset.model_copy(update=small)
     data = load_data(experiment.data)
     few = data.of_samples("few", data.train[torch.arange(3 * BATCH) * (len(data.train) // (3 * BATCH))])
     trainer = Trainer(data)
-    searches = [n for n, s in experiment.searches.items() if isinstance(s, Pruning) and not isinstance(s.rate, Like)]
-    seen: list[tuple] = []  # of searches that differ in their rates alone the first is looked at
-    state: dict[str, Tensor] | None = None
-    for search in searches:
-        context = Context(experiment, search, 0, data)
-        settings = context.pruning
-        if (set(settings.rates()), settings.scope) in seen:
+    contexts = {search: Context(experiment, search, 0, data) for search in experiment.searches}
+    start = next(iter(contexts.values())).initial()
+    state = after(trainer, Training(experiment.network, experiment.recipe, few, 0, start, {}), 2)
+    assert all(torch.isfinite(tensor).all() for tensor in state.values())
+    total = sum(w.count for w in weights(build(experiment.network, data.shape, data.classes)))
+    norms = sum(t.numel() for n, t in start.items() if n.endswith("weight") and t.ndim == 1)
+    assert total == norms + sum(t.numel() for n, t in start.items() if kind_of(n, t))
+    seen: list[tuple] = []  # of searches that differ in rates, levels or recipe alone the first is looked at
+    for search, context in contexts.items():
+        settings = experiment.searches[search]
+        if isinstance(settings, Transfer) or (isinstance(settings, Pruning) and isinstance(settings.rate, Like)):
             continue
-        seen.append((set(settings.rates()), settings.scope))
-        start = context.initial()
-        if state is None:
-            state = after(trainer, context.training(start, {}, few), 2)
-        assert all(torch.isfinite(tensor).all() for tensor in state.values())
-        counted = {n: t for n, t in start.items() if kind_of(n, t) in settings.rates()}
-        before = context.begin()[1]
-        assert {n: tuple(m.shape) for n, m in before.items()} == {n: tuple(t.shape) for n, t in counted.items()}
-        mask = context.prune(state, before)
-        for rate, kinds in pools(settings.rates(), settings.scope) if settings.scope != "layer" else ():
-            own = [n for n, t in counted.items() if kind_of(n, t) in kinds]
-            total = sum(counted[n].numel() for n in own)
-            assert total - sum(int(mask[n].sum()) for n in own) == round(rate * total)
-            # What went is no larger than what stayed.
-            gone = max((state[n][~mask[n]].abs().max() for n in own if not mask[n].all()), default=torch.tensor(0.0))
-            assert gone <= min(state[n][mask[n]].abs().min() for n in own if mask[n].any())
-        total = sum(w.count for w in weights(build(experiment.network, data.shape, data.classes)))
-        norms = sum(t.numel() for n, t in start.items() if n.endswith("weight") and t.ndim == 1)
-        assert total == norms + sum(t.numel() for n, t in start.items() if kind_of(n, t))
+        kinds = settings.layers if isinstance(settings, AtOnce) else tuple(settings.rates())
+        scope = getattr(settings, "scope", getattr(settings, "ratios", "global"))
+        if (likeness := (settings.method, set(kinds), scope, settings.spare_first)) in seen:
+            continue
+        seen.append(likeness)
+        counted = prunable(start, kinds, settings.spare_first)
+        if isinstance(settings, AtOnce):
+            tickets = found_at_once(trainer, context, few, state)
+            checked_at_once(settings, tickets, counted, state)
+            masks_found = [ticket.mask for ticket in tickets]
+        else:
+            masks_found = [pruned_once(context, counted, state)]
         if len(seen) == 1:
-            masked = after(trainer, context.training(start, mask, few), 1)
-            assert all((masked[n][~keep] == 0).all() for n, keep in mask.items())
-            assert masks.alive(mask) == sum(int(torch.count_nonzero(masked[n])) for n in mask)
-    if not searches:
-        assert all(isinstance(settings, Transfer) for settings in experiment.searches.values())
-        start = Context(experiment, next(iter(experiment.searches)), 0, data).initial()
-        dense = Training(experiment.network, experiment.recipe, few, 0, start, {})
-        assert all(torch.isfinite(tensor).all() for tensor in after(trainer, dense, 2).values())
+            masked = after(trainer, context.training(start, masks_found[0], few), 1)
+            assert all((masked[n][~keep] == 0).all() for n, keep in masks_found[0].items())
+            assert masks.alive(masks_found[0]) == sum(int(torch.count_nonzero(masked[n])) for n in masks_found[0])
+        ticket = Ticket(1, context.whole(), masks_found[0], (masks_found[0],), start, 0)
+        for arm in experiment.arms.values():
+            if search in experiment.tickets_of(arm):
+                checked_arm(arm, arm_training(context, data, arm, ticket, trained=state), ticket, start, state)
+
+
+def pruned_once(context: Context, counted: dict[str, Tensor], state: dict[str, Tensor]) -> Mask:
+    """The mask after one prune of a search by rounds, its counts held against the rates."""
+    settings = context.pruning
+    before = context.begin()[1]
+    assert {n: tuple(m.shape) for n, m in before.items()} == {n: tuple(t.shape) for n, t in counted.items()}
+    mask = context.prune(state, before)
+    for rate, kinds in pools(settings.rates(), settings.scope) if settings.scope != "layer" else ():
+        own = [n for n, t in counted.items() if kind_of(n, t) in kinds]
+        total = sum(counted[n].numel() for n in own)
+        assert total - sum(int(mask[n].sum()) for n in own) == round(rate * total)
+        assert_smallest_went(state, mask, own)
+    return mask
+
+
+def assert_smallest_went(state: dict[str, Tensor], mask: Mask, names: Iterable[str]) -> None:
+    """What went is no larger than what stayed."""
+    gone, kept = split(state, mask, names)
+    assert not len(gone) or not len(kept) or gone.max() <= kept.min()
+
+
+def found_at_once(trainer: Trainer, context: Context, few: View, state: dict[str, Tensor]) -> list[Ticket]:
+    """Every ticket of a search, as it finds them on weights after two steps, or on scores of an image a class."""
+    found: list[Ticket] = []
+    steps = searches.start(context)
+    answer = None
+    while True:
+        try:
+            request = steps.send(answer)
+        except StopIteration:
+            return found
+        answer = None
+        if isinstance(request, Train):
+            answer = [Mock(state=state) for _ in request.members]
+        elif isinstance(request, Measure):
+            answer = measured(trainer, replace(request.job, view=few, images=1))
+        elif isinstance(request, Ticket):
+            found.append(request)
+
+
+def measured(trainer: Trainer, job: Saliency) -> Measured:
+    parts = job.parts(trainer, job.of)
+    while True:
+        try:
+            next(parts)
+        except StopIteration as done:
+            return done.value
+
+
+def checked_at_once(
+    settings: AtOnce, tickets: list[Ticket], counted: dict[str, Tensor], state: dict[str, Tensor]
+) -> None:
+    """A ticket for each sparsity, with exact counts and, where magnitude decides, the largest weights."""
+    assert len(tickets) == len(settings.sparsity)
+    total = sum(tensor.numel() for tensor in counted.values())
+    by_layer = getattr(settings, "scope", "global") == "layer"
+    for level, ticket in zip(settings.sparsity, tickets, strict=True):
+        assert {n: tuple(m.shape) for n, m in ticket.mask.items()} == {n: tuple(t.shape) for n, t in counted.items()}
+        if by_layer:
+            assert all(m.numel() - int(m.sum()) == round(level * m.numel()) for m in ticket.mask.values())
+        else:
+            assert total - masks.alive(ticket.mask) == round(level * total)
+        if settings.method == "hybrid" or by_layer:
+            for name in counted:
+                assert_smallest_went(state, ticket.mask, [name])
+        elif settings.method == "one-shot":
+            assert_smallest_went(state, ticket.mask, counted)
+        if getattr(settings, "ratios", "") == "smart-ratio":
+            heads = [name for name in counted if name.startswith("head.")]
+            assert all(abs(int(ticket.mask[n].sum()) - 0.3 * counted[n].numel()) <= 1 for n in heads)
+
+
+def checked_arm(arm: Arm, job: Training, ticket: Ticket, start: dict[str, Tensor], state: dict[str, Tensor]) -> None:
+    """What an arm changes of a ticket is changed, and its schedule begins where it should."""
+    if arm.network == "small":
+        held = {n: t for n, t in start.items() if n.endswith("weight")}
+        kept = sum(t.numel() for n, t in held.items() if n not in ticket.mask) + masks.alive(ticket.mask)
+        assert abs(sum(t.numel() for n, t in job.start.items() if n.endswith("weight")) / kept - 1) < 0.05
+        return
+    if arm.mask == "full":
+        assert not job.mask
+    else:
+        assert masks.alive(job.mask) == masks.alive(ticket.mask)
+    if arm.mask == "shuffled":
+        assert {n: int(m.sum()) for n, m in job.mask.items()} == {n: int(m.sum()) for n, m in ticket.mask.items()}
+    if arm.weights == "shuffled":
+        before = state if arm.start == "trained" else start
+        for name, keep in job.mask.items():
+            assert torch.equal(job.start[name][keep].sort().values, before[name][keep].sort().values)
+    assert job.start_step == 0
 
 
 @pytest.mark.parametrize("name", BIG)
@@ -123,6 +236,9 @@ def test_rounds_are_those_of_the_arithmetic(name):
         if isinstance(settings, Transfer):
             continue
         forecast = search_forecast(experiment, search, counted)
+        if isinstance(settings, AtOnce):
+            assert tuple(forecast.path.values()) == settings.sparsity
+            continue
         own = leader(experiment, search)
         rates = set(own.rates().values())
         assert forecast.fewest <= forecast.rounds <= forecast.most
@@ -150,10 +266,23 @@ def test_a_preset_says_what_it_is_of_and_has_a_smoke_size(name):
     assert f"{name}-smoke" in SMOKE or experiment.data.name in ("digits", "glyphs")
 
 
+STAND_INS = {
+    "conv3": ("Conv-3", ("resnet20", "resnet32")),
+    "lenet-300-100": ("LeNet-300-100", ("resnet20", "resnet32")),
+    "vgg11": ("VGG-11", ("vgg16", "vgg19")),
+}
+"""Networks that stand in for larger ones where a smoke preset is to show what a paper says: how a title calls them."""
+
+
 @pytest.mark.parametrize("name", sorted(SMOKE))
 def test_a_smoke_preset_asks_the_same_questions(name):
     small, big = load(name), load(name.removesuffix("-smoke"))
-    assert small.network.name == big.network.name
+    if small.network.name != big.network.name:
+        title, stands_for = STAND_INS[small.network.name]
+        assert title in small.title
+        assert big.network.name in stands_for
     assert {n: s.method for n, s in small.searches.items()} == {n: s.method for n, s in big.searches.items()}
     assert set(small.arms) == set(big.arms)
+    assert {n: c.method for n, c in small.checks.items()} == {n: c.method for n, c in big.checks.items()}
     assert small.data.name in ("digits", "glyphs")
+    assert not small.published  # those are of other data

@@ -47,11 +47,21 @@ def short(name: str, source: str = "") -> Experiment:
         spec["recipe"]["milestones"] = ["1 steps"]
     if spec["data"]["name"] == "glyphs":
         spec["data"]["images"] = max(120, 6 * spec["data"].get("classes", 10))
+    else:
+        spec["data"]["fraction"] = 0.1
+    for arm in spec["arms"].values():
+        if "epochs" in arm["recipe"]:
+            arm["recipe"] |= {"epochs": 2, "milestones": ["1 steps"]}
+    for check in spec["checks"].values():
+        if "points" in check:
+            check["points"] = 3
     for search in spec["searches"].values():
         if search.get("rewind", "0 epochs") != "0 epochs":
             search["rewind"] = "1 steps"
         if search["method"] == "transfer":
             search |= {"run": source, "search": SEARCH}
+        elif "sparsity" in search:
+            search["sparsity"] = search["sparsity"][-1:]
         elif not isinstance(search["rate"], dict) or "like" not in search["rate"]:
             search["rounds"] = 1
     return Experiment.model_validate(spec)
