@@ -7,14 +7,16 @@ min(1, P·r) (disjoint); until a round was measured it is taken as if members we
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from engine.hooks.flow import SAMPLE
 from engine.masks import due, pools
 from engine.measurements.interpolation import STATISTICS
 from engine.networks import Weight
 from engine.schedules import steps_per_epoch
 from engine.searches import leader, prunable, reached
 from presets.schema import (
+    FRESH,
     Arm,
     AtOnce,
     Colt,
@@ -23,13 +25,19 @@ from presets.schema import (
     Experiment,
     Finding,
     Found,
+    Gmp,
     Grasp,
     Hybrid,
     Imp,
+    Moving,
+    OneShot,
+    Prac,
     RandomTickets,
     Recipe,
+    Regrowing,
     Rewinding,
     Snip,
+    Solutions,
     Stability,
     Successive,
     Transfer,
@@ -128,7 +136,7 @@ def search_forecast(
 @dataclass(frozen=True)
 class Cost:
     """Training images forward and backward: of searches, of arms beyond them, and all trainings that make them up; and
-    images that measurements see, forward only."""
+    images that measurements see, forward only, or as many as cost what gradient flow does."""
 
     search: int
     evaluation: int
@@ -140,15 +148,25 @@ class Cost:
         return self.search + self.evaluation
 
 
+@dataclass(frozen=True)
+class Spent:
+    """What a search of a seed has seen: training images by round, and the share of its data that the next one sees."""
+
+    images: Mapping[int, int] = field(default_factory=dict)
+    share: float = 1.0
+
+
 def cost(
     experiment: Experiment,
     images: Mapping[str, int],
     classes: int,
     held_out: int,
     sparsities: Mapping[tuple[str, int], Mapping[int, float]],
+    spent: Mapping[tuple[str, int], Spent] | None = None,
 ) -> Cost:
     """Images of the whole run, given the sparsity after every round of each (search, seed), the training images of
-    every search's data ("" those that arms train on), its classes, and its test images.
+    every search's data ("" those that arms train on), its classes, and its test images. Rounds that choose their
+    samples, or end early, are known once they are `spent`; until then they count in full.
 
     A training that two parts share is counted once, for the search where one of them is a search. It goes by names
     for what makes trainings equal: a ticket's own training is the next round's of an IMP search, the first round's
@@ -158,7 +176,8 @@ def cost(
     evaluated: dict[Name, int] = {}
     for seed in experiment.seeds:
         for name in experiment.searches:
-            searched |= _searched(experiment, name, seed, images[name], classes, sparsities[name, seed])
+            own = (spent or {}).get((name, seed), Spent())
+            searched |= _searched(experiment, name, seed, images[name], classes, sparsities[name, seed], own)
         for arm_name, arm in experiment.arms.items():
             if arm.ticket is None:
                 recipe = experiment.recipe_of("", arm)
@@ -178,15 +197,40 @@ def cost(
                 evaluated |= _copies(experiment, check, seed, images, paths)
             elif isinstance(check, Correlation):
                 evaluated |= _compared(experiment, check, seed, images, paths)
+            elif isinstance(check, Solutions):
+                evaluated |= _solved(experiment, check, seed, images, paths)
     extra = {name: count for name, count in evaluated.items() if name not in searched}
     forward = _measured(experiment, images[""], held_out, sparsities)
+    if experiment.flow:
+        forward += BACKWARD * min(SAMPLE, images[""]) * _looks(experiment, searched | extra, images)
     return Cost(sum(searched.values()), sum(extra.values()), len(searched) + len(extra), forward)
+
+
+BACKWARD = 3
+"""What an image costs forward and backward, over forward alone."""
+
+
+def _looks(experiment: Experiment, trained: Mapping[Name, int], images: Mapping[str, int]) -> int:
+    """How often gradient flow is taken: at the beginning, after epochs, and around each update of a mask."""
+    assert experiment.flow
+    looks = 0
+    for name, count in trained.items():
+        looks += 1 + count // (images[""] * experiment.flow)
+        settings = experiment.searches[str(name[1])] if name[0] == "moving" else None
+        if isinstance(settings, Moving):
+            recipe = experiment.recipe_of(str(name[1]))
+            per_epoch = steps_per_epoch(images[""], recipe.batch)
+            steps = settings.until * recipe.epochs * per_epoch if isinstance(settings, Regrowing) else 0
+            if isinstance(settings, Gmp):
+                steps = steps_of(settings.end, per_epoch) - steps_of(settings.begin, per_epoch)
+            looks += 2 * -int(-steps // settings.every)
+    return looks
 
 
 def _measured(
     experiment: Experiment, train: int, held_out: int, sparsities: Mapping[tuple[str, int], Mapping[int, float]]
 ) -> int:
-    """Images that are looked at along the lines between networks."""
+    """Images that are looked at along the lines between networks, and at their ends."""
     total = 0
     for check in experiment.checks.values():
         lines = 0
@@ -198,6 +242,10 @@ def _measured(
                 settings = experiment.searches[name]
                 if isinstance(settings, Imp | Colt) and name in (check.searches or experiment.searches):
                     lines += max(len(path) - 1, 0) * getattr(settings, "segments", 1)
+        elif isinstance(check, Solutions):
+            names = check.searches or [n for n, s in experiment.searches.items() if isinstance(s, Imp | OneShot | Gmp)]
+            lines = 3 * len(experiment.seeds) * len(names)
+            total += 2 * lines * (held_out + min(STATISTICS, train))  # both networks of a pair, on the test images
         else:
             continue
         total += lines * check.points * ((train if check.error == "train" else held_out) + min(STATISTICS, train))
@@ -209,7 +257,7 @@ Name = tuple[object, ...]
 
 
 def _searched(
-    experiment: Experiment, name: str, seed: int, images: int, classes: int, path: Mapping[int, float]
+    experiment: Experiment, name: str, seed: int, images: int, classes: int, path: Mapping[int, float], spent: Spent
 ) -> dict[Name, int]:
     """Images of each training that finds a search's tickets."""
     settings = experiment.searches[name]
@@ -218,11 +266,22 @@ def _searched(
     if isinstance(settings, Snip | Grasp):
         return {("saliency", name, seed): settings.images * classes * (2 if isinstance(settings, Grasp) else 1)}
     recipe, data = experiment.recipe_of(name), settings.data
+    if isinstance(settings, Moving):
+        return {("moving", name, number, seed): recipe.epochs * images for number in path}
     per_epoch = steps_per_epoch(images, recipe.batch)
     step = steps_of(settings.rewind, per_epoch) if isinstance(settings, Rewinding) else 0
     tail = recipe.epochs * images - step * images // per_epoch
     found: dict[Name, int] = {("point", recipe, data, step, seed): step * images // per_epoch} if step else {}
-    if isinstance(settings, Colt):
+    stops = isinstance(settings, Rewinding) and settings.stop is not None
+    if isinstance(settings, Prac) or (stops and not isinstance(settings, OneShot)):  # no arm's training is the same
+        parts = settings.segments if isinstance(settings, Colt) else 1
+        for number in path:
+            seen = spent.images.get(number, round(tail * (spent.share if number > min(path) else 1.0)))
+            for member in range(parts):
+                found["round", name, seed, number, member] = seen * (member + 1) // parts - seen * member // parts
+    elif stops:
+        found["round", name, seed, 1, 0] = spent.images.get(1, tail)
+    elif isinstance(settings, Colt):
         parts = settings.segments
         for number in path:
             for member in range(parts):
@@ -247,9 +306,11 @@ def _evaluated(
 ) -> dict[Name, int]:
     """Images of an arm's training of one ticket, which has this sparsity."""
     settings, recipe = experiment.searches[name], experiment.recipe_of(name, arm)
+    if isinstance(settings, Moving) and not arm.changes:
+        return {("moving", name, number, seed): recipe.epochs * images[""]}
     per_epoch = steps_per_epoch(images[""], recipe.batch)
     step = steps_of(settings.rewind, per_epoch) if isinstance(settings, Rewinding) else 0
-    fresh = arm.network == "small" or arm.start in ("init", "reinit")
+    fresh = arm.network == "small" or arm.start in FRESH
     begin = steps_of(arm.begin, per_epoch) if arm.begin is not None else 0 if fresh else step
     whole = recipe.epochs * images[""] - begin * images[""] // per_epoch
     same = arm.weights == "own" and arm.network == "own" and (fresh or begin == step)
@@ -296,7 +357,6 @@ def _compared(
 ) -> dict[Name, int]:
     """What weight correlation trains: the dense network, the ticket, and its mask with fresh weights."""
     found: dict[Name, int] = {}
-    fresh = [name for name, arm in experiment.arms.items() if (arm.changes, arm.start) == (("start",), "reinit")]
     for name in check.searches or paths:
         settings, recipe = experiment.searches[name], experiment.recipe_of(name)
         per_epoch = steps_per_epoch(images[name], recipe.batch)
@@ -304,12 +364,36 @@ def _compared(
         data = settings.data if isinstance(settings, Finding) else Corruption()
         dense = dense_name(recipe, data, step, seed)
         found[dense] = recipe.epochs * images[name] - step * images[name] // per_epoch
-        shared = [one for one in fresh if name in experiment.tickets_of(experiment.arms[one])]
-        arms = {"": Arm(ticket=name), (shared or ["fresh for a check"])[0]: Arm(ticket=name, start="reinit")}
+        arms = {"": Arm(ticket=name), _fresh(experiment, name): Arm(ticket=name, start="reinit")}
         for number in nearest([check.at], paths[name]) if paths[name] else ():
             for arm_name, arm in arms.items():
                 found |= _evaluated(experiment, arm_name, arm, name, number, seed, images)
     return found
+
+
+def _solved(
+    experiment: Experiment, check: Solutions, seed: int, images: Mapping[str, int], paths: Paths
+) -> dict[Name, int]:
+    """What is trained to compare solutions: the ticket's mask from its own start, and with fresh weights."""
+    found: dict[Name, int] = {}
+    for name, path in paths.items():
+        settings = experiment.searches[name]
+        if not path or name not in (check.searches or paths) or not isinstance(settings, Imp | OneShot | Gmp):
+            continue
+        arms = {"": Arm(ticket=name, start="init" if isinstance(settings, Gmp) else "ticket")}
+        arms[_fresh(experiment, name)] = Arm(ticket=name, start="reinit")
+        for number in nearest([check.at], path):
+            for arm_name, arm in arms.items():
+                found |= _evaluated(experiment, arm_name, arm, name, number, seed, images)
+    return found
+
+
+def _fresh(experiment: Experiment, search: str) -> str:
+    """The arm that trains this search's tickets with fresh weights, or a name for what only checks train."""
+    arms = experiment.arms.items()
+    fresh = [name for name, arm in arms if (arm.changes, arm.start) == (("start",), "reinit")]
+    shared = [name for name in fresh if search in experiment.tickets_of(experiment.arms[name])]
+    return (shared or ["fresh for a check"])[0]
 
 
 def dense_name(recipe: Recipe, data: Corruption, step: int, seed: int) -> Name:

@@ -1,16 +1,19 @@
-"""Tickets of another run, read from the store and its files, for a search that takes them from there."""
+"""What another run has found, read from the store and its files: its tickets, or the samples that it has chosen."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
 from torch import Tensor
 
 from engine import tensors
+from engine.data import Dataset
 from engine.searches import Given
-from presets.schema import Transfer
+from presets.schema import Subset, Transfer
 from store.connection import connect_readonly
 from store.errors import NoStore
 from store.files import object_path
@@ -21,8 +24,15 @@ FROM rounds AS r LEFT JOIN tickets AS t ON t.round = r.id WHERE r.search = ? ORD
 """
 
 
+SETS = """
+SELECT s.name AS search, r.round, r.seed, t.samples FROM searches AS s
+JOIN rounds AS r ON r.search = s.id JOIN tickets AS t ON t.round = r.id
+WHERE s.run = ? AND t.samples IS NOT NULL ORDER BY s.id, r.round
+"""
+
+
 class NotGiven(Exception):
-    """There is no such ticket; one line says what there is."""
+    """There is no such ticket or set; one line says what there is."""
 
 
 def tickets_of(settings: Transfer, seed: int, db: Path | None) -> tuple[Given, ...]:
@@ -68,12 +78,65 @@ def tickets_of(settings: Transfer, seed: int, db: Path | None) -> tuple[Given, .
     return tuple(tickets)
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """Training samples (int64 indices) that another run has chosen, the file they lie in, and what data it had."""
+
+    samples: Tensor
+    sha256: str
+    data: str
+
+
+def chosen_by(subset: Subset, db: Path | None) -> Chosen:
+    """The set that `subset` names, of that run's first seed.
+
+    Raises:
+        NotGiven: there is no such run or set, or its file is gone.
+    """
+    try:
+        reader = connect_readonly(db or Path())
+    except (NoStore, OSError):
+        raise NotGiven(f"run: {subset.run!r} is looked for in a store, and there is none yet") from None
+    try:
+        run = reader.execute("SELECT files, spec FROM runs WHERE id = ?", (subset.run,)).fetchone()
+        if run is None:
+            raise NotGiven(f"run: no run has the id {subset.run!r}")
+        seed = json.loads(run["spec"])["seeds"][0]
+        sets = [row for row in reader.execute(SETS, (subset.run,)) if row["seed"] == seed]
+        last = reader.execute("SELECT versions FROM attempts WHERE run = ? ORDER BY id DESC", (subset.run,)).fetchone()
+    finally:
+        reader.close()
+    names = list(dict.fromkeys(row["search"] for row in sets))
+    if not names:
+        raise NotGiven(f"run: {subset.run} has chosen no samples: only prac searches do")
+    name = subset.search or (names[0] if len(names) == 1 else None)
+    if name not in names:
+        raise NotGiven(f"search: {subset.run} has sets of {', '.join(names)}: name one of them")
+    rounds = {row["round"]: row["samples"] for row in sets if row["search"] == name}
+    number = subset.round or max(rounds)
+    if number not in rounds:
+        raise NotGiven(f"round: {subset.run} has no set of round {number} of {name} (it has {_listed(list(rounds))})")
+    sha256 = rounds[number]
+    return Chosen(_read(Path(run["files"]), sha256)["samples"], sha256, json.loads(last["versions"])["data"])
+
+
+def fitting(chosen: Chosen, data: Dataset) -> Tensor:
+    """The chosen samples, of the same data.
+
+    Raises:
+        NotGiven: they number the samples of other data.
+    """
+    if chosen.data != data.identity:
+        raise NotGiven("data.subset: its samples were chosen from other data, or from this one varied otherwise")
+    return chosen.samples
+
+
 def _read(files: Path, sha256: str) -> dict[str, Tensor]:
     path = object_path(files, sha256)
     try:
         return tensors.read(path)[0]
     except OSError as error:
-        raise NotGiven(f"run: {path} cannot be read ({error.strerror}): the ticket's file is gone") from None
+        raise NotGiven(f"run: {path} cannot be read ({error.strerror}): its file is gone") from None
 
 
 def _listed(numbers: Sequence[int]) -> str:

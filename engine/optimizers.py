@@ -74,6 +74,11 @@ class Optimizer:
         for tensor in self.state().values():
             tensor.zero_()
 
+    def averages_of(self, parameter: Tensor) -> list[Tensor]:
+        """Its running averages: of SGD its momentum, or nothing."""
+        place = next(place for place, own in enumerate(self.parameters) if own is parameter)
+        return [rows[place] for rows in self.buffers.averages]
+
     def state(self) -> dict[str, Tensor]:
         """Everything a later `load` needs to go on in the same bits."""
         named = {f"average{i}.{j}": a for i, rows in enumerate(self.buffers.averages) for j, a in enumerate(rows)}

@@ -17,8 +17,8 @@ from engine import cards
 from engine.arms import first_step
 from engine.data import Dataset, corrupted, expected, facts
 from engine.devices import Plan, choose, fastest, resolve
-from engine.forecast import SearchForecast, cost, search_forecast
-from engine.given import NotGiven, tickets_of
+from engine.forecast import BACKWARD, SearchForecast, cost, search_forecast
+from engine.given import NotGiven, chosen_by, fitting, tickets_of
 from engine.heap import keep_freed
 from engine.networks import build, initialise, weights
 from engine.schedules import steps_per_epoch
@@ -31,13 +31,16 @@ from presets.schema import (
     Colt,
     Corruption,
     Experiment,
+    Gmp,
     Hybrid,
     OfWeights,
     RandomTickets,
     Ratios,
     Recipe,
     Rewinding,
+    Rigl,
     Searching,
+    Set,
     Stability,
     Transfer,
     steps_of,
@@ -47,7 +50,6 @@ CALIBRATION_SECONDS = 0.15  # long enough for a steady figure, short enough not 
 WARM_STEPS = 2  # the first steps allocate
 MOST_SECONDS = 5.0  # where already the first steps of a large network take so long, they have to do
 PROCESS_BYTES = 330e6  # resident memory of an engine process with torch imported, measured on CPU
-BACKWARD = 3.0  # what an image costs forward and backward, over forward alone
 MASK_RATIO = 1 / 8  # a packed mask holds a bit a weight
 
 
@@ -60,14 +62,14 @@ def contexts(experiment: Experiment, data: Dataset, db: Path | None) -> dict[tup
     found = {}
     for name, settings in experiment.searches.items():
         for seed in experiment.seeds:
-            context = Context(experiment, name, seed, seen_by(settings, data, experiment))
             try:
+                context = Context(experiment, name, seed, seen_by(settings, data, experiment, db))
                 if isinstance(settings, Transfer):
                     context.given = tickets_of(settings, seed, db)
                     fitted(context.given[0].start, context.initial())
                 elif isinstance(settings, Colt):
                     segments(context.data, settings, seed)
-                elif isinstance(settings, RandomTickets | Hybrid):
+                elif isinstance(settings, RandomTickets | Hybrid | Set | Rigl):
                     context.counts(settings.ratios, settings.sparsity[-1])
             except (NotGiven, ValueError) as error:
                 raise ValueError(f"searches.{name}.{error}") from None
@@ -75,6 +77,10 @@ def contexts(experiment: Experiment, data: Dataset, db: Path | None) -> dict[tup
         first = found[name, experiment.seeds[0]]
         if isinstance(settings, Rewinding):
             _before_the_end(settings.rewind, first.recipe, first.per_epoch, f"searches.{name}.rewind")
+        if isinstance(settings, Gmp):
+            _before_the_end(settings.end, first.recipe, first.per_epoch, f"searches.{name}.end")
+            if steps_of(settings.begin, first.per_epoch) >= steps_of(settings.end, first.per_epoch):
+                raise ValueError(f"searches.{name}.begin: {settings.begin} is not before end ({settings.end})")
         if not isinstance(settings, Transfer):
             search_forecast(experiment, name, first.weights)
     _arms_fit(experiment, data, found)
@@ -85,12 +91,19 @@ def contexts(experiment: Experiment, data: Dataset, db: Path | None) -> dict[tup
     return found
 
 
-def seen_by(settings: Searching, data: Dataset, experiment: Experiment) -> Dataset:
-    """The shape of the data that a search sees, corrupted or not: its images stay as they are, to save the time."""
-    if isinstance(settings, Transfer):
+def seen_by(settings: Searching, data: Dataset, experiment: Experiment, db: Path | None) -> Dataset:
+    """The shape of the data that a search sees, corrupted or not: its images stay as they are, to save the time.
+
+    Raises:
+        NotGiven, ValueError: its samples are those of another run, and that has none for this data.
+    """
+    if isinstance(settings, Transfer) or settings.data == Corruption():
         return data
-    there = replace(corrupted(replace(data, there=False), experiment.data, settings.data), there=data.there)
-    return there if settings.data != Corruption() else data
+    samples = None
+    if settings.data.subset:
+        chosen = chosen_by(settings.data.subset, db)
+        samples = fitting(chosen, data) if data.there else chosen.samples
+    return replace(corrupted(replace(data, there=False), experiment.data, settings.data, samples), there=data.there)
 
 
 def _arms_fit(experiment: Experiment, data: Dataset, contexts: Mapping[tuple[str, int], Context]) -> None:

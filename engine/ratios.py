@@ -24,6 +24,8 @@ def counts(ratios: str, weights: Sequence[Weight], keep: int, network: str) -> d
     sizes = {weight.name: weight.count for weight in weights}
     if not 0 <= keep <= sum(sizes.values()):
         raise ValueError(f"cannot keep {keep} of {sum(sizes.values())} weights")
+    if not sizes:
+        return {}
     if ratios == "uniform":
         share = keep / sum(sizes.values())
         return apportion({name: share * size for name, size in sizes.items()}, sizes, keep)

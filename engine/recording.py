@@ -28,6 +28,7 @@ from engine.measurements import Measured, Measurement
 from engine.networks import State, Weight
 from engine.reuse import Taken, conditions
 from engine.searches import Point, Ticket
+from engine.searches.prac import CEP, CET
 from engine.training import Epoch, Result, Training
 from presets import __version__
 from presets.schema import AnyCheck, Experiment
@@ -193,8 +194,8 @@ class Recorder:
         same = self.attempt if afresh else row["attempt"] if row["attempt"] in self._alike else None
         values = {"state": "running", "started": now(), "attempt": same, "taken_from": None}
         self.writer.update("trainings", {"id": row["id"]}, values)
-        if afresh:
-            self.writer.delete("epochs", {"training": row["id"]})
+        for table in ("epochs", "traces") if afresh else ():
+            self.writer.delete(table, {"training": row["id"]})
 
     @deferred
     def epoch(self, key: str, epoch: Epoch) -> None:
@@ -210,6 +211,8 @@ class Recorder:
             "seconds": epoch.seconds,
         }
         self.writer.put("epochs", row, ("training", "epoch"))
+        traces = [{"training": row["training"]} | vars(trace) for trace in epoch.traces]
+        self.writer.put_all("traces", traces, ("training", "kind", "layer", "step"))
 
     @deferred
     def done(self, key: str, result: Result) -> None:
@@ -224,8 +227,10 @@ class Recorder:
         values = {"state": "done", "attempt": self.attempt, "taken_from": taken.origin}
         values |= {"started": moment, "ended": moment} | _figures(taken.result)
         self.writer.update("trainings", {"id": training}, values)
-        self.writer.delete("epochs", {"training": training})
+        for table in ("epochs", "traces"):
+            self.writer.delete(table, {"training": training})
         self.writer.insert_all("epochs", [row | {"training": training, "seconds": 0.0} for row in taken.epochs])
+        self.writer.insert_all("traces", [row | {"training": training} for row in taken.traces])
 
     # Rounds
 
@@ -274,6 +279,12 @@ class Recorder:
         values = {"images": images, "images_forward": forward}
         self.writer.update("rounds", {"id": self._round(search, seed, number)}, values)
 
+    @deferred
+    def charge_forward(self, search: str, seed: int, number: int, images: int) -> None:
+        """Images that a measurement of the round has seen, forward only, beside what its trainings cost."""
+        sql = "UPDATE rounds SET images_forward = images_forward + ? WHERE id = ?"
+        self.writer.execute(sql, (images, self._round(search, seed, number)))
+
     def point(self, search: str, seed: int, key: str, point: Point) -> None:
         """Round 0 ends: the weights at step k are kept as a file."""
         self.file(tensors.encode(point.start, {"step": str(point.step)}), "start", training=key)
@@ -287,7 +298,11 @@ class Recorder:
         overlaps = [vars(row) for row in masks.overlaps(ticket.before, ticket.members)]
         remaining = masks.alive(ticket.mask)
         uncounted = sum(w.count for w in weights if w.name not in ticket.mask)
-        self._ticket(search, seed, ticket, mask, start, layers, overlaps, remaining, remaining + uncounted)
+        chosen = None
+        if ticket.samples is not None:
+            reasons = {"reasons": ticket.reasons} if ticket.reasons is not None else {}
+            chosen = self._object(tensors.encode({"samples": ticket.samples} | reasons))
+        self._ticket(search, seed, ticket, mask, start, chosen, layers, overlaps, remaining, remaining + uncounted)
 
     @deferred
     def _ticket(
@@ -297,16 +312,24 @@ class Recorder:
         ticket: Ticket,
         mask: str,
         start: str,
+        chosen: str | None,
         layers: list[dict[str, Any]],
         overlaps: list[dict[str, Any]],
         remaining: int,
         weights_remaining: int,
     ) -> None:
         round_id = self._round(search, seed, ticket.round)
-        row = {"mask": mask, "start": start, "start_step": ticket.start_step, "created": now()}
+        row = {"mask": mask, "start": start, "start_step": ticket.start_step, "samples": chosen, "created": now()}
         ticket_id = self.writer.put("tickets", {"round": round_id} | row, ("round",))
-        for sha256, role in ((mask, "mask"), (start, "start")):
-            self._use(sha256, role, ticket=ticket_id)
+        for sha256, role in ((mask, "mask"), (start, "start"), (chosen, "samples")):
+            if sha256:
+                self._use(sha256, role, ticket=ticket_id)
+        key = {"search": self.searches[search], "seed": seed, "round": ticket.round, "member": 0}
+        if ticket.hardest:
+            self.writer.delete("samples", key)
+            self.writer.insert_all("samples", [key | {"sample": n, "reason": why} for n, why in ticket.hardest])
+        if ticket.samples is not None:
+            self.writer.put("sets", {"round": round_id} | set_row(ticket.samples, ticket.reasons), ("round",))
         for table, rows in (("layers", layers), ("overlaps", overlaps)):
             self.writer.delete(table, {"round": round_id})
             self.writer.insert_all(table, [{"round": round_id} | row for row in rows])
@@ -364,6 +387,12 @@ class Recorder:
                 )
 
     # Files
+
+    @deferred
+    def needs(self, files: Sequence[str]) -> None:
+        """This run reads files of others: they stay for as long as it exists."""
+        for sha256 in files:
+            self._use(sha256, "samples")
 
     def file(self, content: bytes, role: str, training: str) -> None:
         """Keep a file for as long as this run exists."""
@@ -444,9 +473,10 @@ class Recorder:
         return None
 
     def tickets_before(self, search: str, seed: int) -> list[Any]:
-        """Tickets in the order of their rounds: round, mask and start (hashes), start_step."""
+        """Tickets in the order of their rounds: round, images, mask, start and samples (hashes), start_step."""
         return self.writer.rows(
-            "SELECT r.round, t.mask, t.start, t.start_step FROM rounds r JOIN tickets t ON t.round = r.id "
+            "SELECT r.round, r.images, t.mask, t.start, t.start_step, t.samples "
+            "FROM rounds r JOIN tickets t ON t.round = r.id "
             "WHERE r.search = ? AND r.seed = ? AND r.step = 'done' ORDER BY r.round",
             (self.searches[search], seed),
         )
@@ -490,6 +520,14 @@ def _figures(result: Result) -> dict[str, Any]:
         score = getattr(result, split)
         columns |= {f"{split}_correct": score.correct, f"{split}_count": score.count, f"{split}_loss": score.loss}
     return columns
+
+
+def set_row(samples: Tensor, reasons: Tensor | None) -> dict[str, Any]:
+    """How large a set is, and what it is made of where it was chosen."""
+    if reasons is None:
+        return {"size": len(samples), "training": None, "pruning": None, "both": None}
+    counts = {"training": CET, "pruning": CEP, "both": CET | CEP}
+    return {"size": len(samples)} | {name: int((reasons == bits).sum()) for name, bits in counts.items()}
 
 
 def layer_rows(ticket: Ticket, weights: list[Weight]) -> list[dict[str, Any]]:

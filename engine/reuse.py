@@ -34,11 +34,27 @@ WHERE t.key = ? AND t.run <> ? AND t.state = 'done' ORDER BY t.id
 
 @dataclass(frozen=True)
 class Taken:
-    """A training that another run has done: which run, what it came to (in 0 s), and its rows of `epochs`."""
+    """A training that another run has done: which run, what it came to (in 0 s), its rows of `epochs` and `traces`."""
 
     origin: str
     result: Result
     epochs: list[dict[str, Any]]
+    traces: list[dict[str, Any]]
+
+
+OBSERVED = "observed."
+"""What names begin with, in a file of trained weights, of what hooks observed."""
+
+
+def joined(result: Result) -> State:
+    """What a training ended with, and what its hooks observed, as one file holds it."""
+    return result.state | {f"{OBSERVED}{name}": tensor for name, tensor in result.observed.items()}
+
+
+def parted(held: State) -> tuple[State, State]:
+    """The two that `joined` put together."""
+    observed = {name.removeprefix(OBSERVED): t for name, t in held.items() if name.startswith(OBSERVED)}
+    return {name: tensor for name, tensor in held.items() if not name.startswith(OBSERVED)}, observed
 
 
 class Elsewhere:
@@ -58,10 +74,15 @@ class Elsewhere:
             for row in self._equal(key):
                 state = self._weights(row) if weights else {}
                 if state is not None:
-                    epochs = self._writer.rows("SELECT * FROM epochs WHERE training = ? ORDER BY epoch", (row["id"],))
-                    own = [{n: v for n, v in dict(e).items() if n not in ("id", "training")} for e in epochs]
-                    return Taken(row["taken_from"] or row["run"], result_of(row, state, seconds=0.0), own)
+                    epochs, traces = (self._of(row["id"], table) for table in ("epochs", "traces"))
+                    result = result_of(row, state, seconds=0.0)
+                    return Taken(row["taken_from"] or row["run"], result, epochs, traces)
         return None
+
+    def _of(self, training: int, table: str) -> list[dict[str, Any]]:
+        """A training's rows of a table, without what makes them its own."""
+        rows = self._writer.rows(f"SELECT * FROM {table} WHERE training = ? ORDER BY step", (training,))
+        return [{name: value for name, value in dict(row).items() if name not in ("id", "training")} for row in rows]
 
     def _equal(self, key: str) -> list[dict[str, Any]]:
         """Rows of this training in other runs, done under equal conditions."""
@@ -96,4 +117,5 @@ def result_of(row: Mapping[str, Any], state: State, seconds: float) -> Result:
     validation, test = (
         Score(*(row[f"{split}_{name}"] for name in ("correct", "count", "loss"))) for split in ("validation", "test")
     )
-    return Result(state, row["epoch_used"], validation, test, row["images"], row["images_forward"], seconds)
+    own, observed = parted(state)
+    return Result(own, row["epoch_used"], validation, test, row["images"], row["images_forward"], seconds, observed)

@@ -8,8 +8,8 @@ of its own. Where nothing is captured the same steps are plain calls.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -84,6 +84,9 @@ class Rig:
         self.correct = torch.zeros(self.members, dtype=torch.int64, device=self.device)
         # Where a member's rows begin in tables of every sample for every member.
         self._rows = torch.arange(self.members, device=self.device)[:, None] * self._count
+        self.watched = torch.zeros(3, everything, dtype=torch.int32, device=self.device)
+        """int32 [3, K·N], of every sample that is watched: whether it was right when last seen, whether it ever was,
+        how often it was wrong after it had been right."""
         if self.static:
             self._order = torch.zeros(self.members, self._count, dtype=torch.int64, device=self.device)
             self._rates = torch.zeros(self._count, device=self.device)
@@ -95,13 +98,15 @@ class Rig:
 
     # A training begins
 
-    def set_up(self, recipe: Recipe, masked: tuple[str, ...], sizes: set[int]) -> None:
+    def set_up(self, recipe: Recipe, masked: tuple[str, ...], sizes: set[int], watch: bool = False) -> None:
         """Be ready for steps of this recipe on batches of these sizes, the named weights masked. State is lost.
+
+        With `watch` every step notes in `watched` how its samples did.
 
         Raises:
             torch.OutOfMemoryError: the device has too little room.
         """
-        self.recipe, self._masked = recipe, masked
+        self.recipe, self._masked, self._watch = recipe, masked, watch
         for name in masked:
             self._masks.setdefault(name, torch.ones_like(self._named[name]))
         self._weights_masked = [self._named[name] for name in masked]
@@ -181,12 +186,66 @@ class Rig:
             for layer, momentum in zip(layers, usual, strict=True):
                 layer.momentum = momentum
 
+    @contextmanager
+    def statistics_kept(self) -> Iterator[None]:
+        """Within it norm layers in train mode take the statistics of a batch without a trace in their running ones."""
+        layers = [layer for layer in self.module.modules() if isinstance(layer, nn.BatchNorm2d)]
+        try:
+            for layer in layers:
+                layer.track_running_stats = False
+            yield
+        finally:
+            for layer in layers:
+                layer.track_running_stats = True
+
+    def living(self, gradients: Sequence[Tensor]) -> list[Tensor]:
+        """Gradients, given for every parameter in order, with 0 for pruned weights."""
+        held = dict(zip(self._masked, self._masks_held, strict=True))
+        return [g * held[name] if name in held else g for name, g in zip(self._named, gradients, strict=True)]
+
     def answers(self, samples: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (float32 [B, classes], with their graph) and classes (int64 [B]) of `samples`, as in training."""
         self.module.train()
         with arithmetic(self.recipe, self.device):
             logits = self.module(self._inputs(samples[None], None))
         return logits.float(), self._wanted(samples[None])[0]
+
+    @torch.no_grad()
+    def classes(self, samples: Tensor) -> Tensor:
+        """int64, on the device: the likeliest class of each of `samples` (int64), as `logits` has it."""
+        return self.logits(samples).argmax(1)
+
+    @torch.no_grad()
+    def logits(self, samples: Tensor) -> Tensor:
+        """float32 [B, classes], on the device: answers to `samples` (int64), seen as they are, in eval mode."""
+        self.module.eval()
+        found = []
+        for batch in samples.split(EVALUATION_BATCH):
+            with arithmetic(self.recipe, self.device):
+                found.append(self.module(self._inputs(batch[None], None)).float())
+        return torch.cat(found)
+
+    @torch.no_grad()
+    def remask(self, name: str, keep: Tensor) -> Tensor:
+        """Give a weight that `set_up` was told of another mask (bool, of its shape), in place.
+
+        A weight that was not kept before is 0, and begins without momentum. Gives the count of these, on the device.
+        """
+        held, weight = self._masks[name], self._named[name]
+        fresh = keep & (held == 0)
+        held.copy_(keep)
+        weight.mul_(held)
+        for average in self.optimizer.averages_of(weight):
+            average.masked_fill_(fresh, 0.0)
+        return fresh.sum()
+
+    def hold_under(self, name: str, keep: Tensor) -> None:
+        """As `remask`, of weights and momentum that have been under this mask already."""
+        self._masks[name].copy_(keep)
+
+    def mask(self, name: str) -> Tensor:
+        """The mask that a weight is held under now: bool, of its shape."""
+        return self._masks[name] != 0
 
     def optimizer_state(self, member: int) -> State:
         """Views of a member's share of the optimizer's averages, and the counts of steps."""
@@ -230,8 +289,7 @@ class Rig:
     def step(self, size: int) -> None:
         """One update from the next `size` samples: forward, backward, update, mask."""
         if not self.static:
-            samples = self._order_here[None, self._at_here : self._at_here + size]
-            self._update(samples, self._rates_here[self._tick_here])
+            self._update(self._next(size), self._rates_here[self._tick_here])
         elif size in self._replays:
             self._replays[size].replay()
         else:
@@ -239,15 +297,36 @@ class Rig:
         self._at_here += size
         self._tick_here += 1
 
+    def gradients(self, size: int) -> State:
+        """What a step on the next `size` samples would take, without the update: dense gradients of the mean loss, by
+        name of the parameter; of pruned weights, too. All else is as after a step."""
+        gradients = dict(zip(self._named, self._gradients(self._next(size)), strict=True))
+        if self.static:
+            self._at += size
+            self._tick += 1
+        self._at_here += size
+        self._tick_here += 1
+        return gradients
+
+    def _next(self, size: int) -> Tensor:
+        """int64 [K, B]: each member's next samples."""
+        if not self.static:
+            return self._order_here[None, self._at_here : self._at_here + size]
+        return self._order.index_select(1, torch.arange(size, device=self.device) + self._at)
+
     def _static_step(self, size: int) -> None:
         """A step without a value from the host."""
-        places = torch.arange(size, device=self.device) + self._at
-        self._update(self._order.index_select(1, places), self._rates.index_select(0, self._tick).squeeze(0))
+        self._update(self._next(size), self._rates.index_select(0, self._tick).squeeze(0))
         self._at += size
         self._tick += 1
 
     def _update(self, samples: Tensor, rate: float | Tensor) -> None:
         """One update of every member, from its row of `samples` (int64 [K, B])."""
+        self.optimizer.step(self._gradients(samples), rate)
+        hold(self._weights_masked, self._masks_held)
+
+    def _gradients(self, samples: Tensor) -> Sequence[Tensor]:
+        """Gradients of every parameter, each member's from its row of `samples` (int64 [K, B]), which are counted."""
         wanted = self._wanted(samples)
         with arithmetic(self.recipe, self.device):
             # What is compiled is compiled for one shape: a tail, one step an epoch, is not worth it.
@@ -259,11 +338,20 @@ class Rig:
                 losses = self._losses(logits, wanted).mean(1)
                 loss = losses.sum()
         gradients = torch.autograd.grad(loss, self.parameters)
-        self.optimizer.step(gradients, rate)
-        hold(self._weights_masked, self._masks_held)
         with torch.no_grad():
             self.loss_sum += losses * samples.shape[1]
-            self.correct += (logits.argmax(2) == wanted).sum(1)
+            right = logits.argmax(2) == wanted
+            self.correct += right.sum(1)
+            if self._watch:
+                self._note(samples, right)
+        return gradients
+
+    def _note(self, samples: Tensor, right: Tensor) -> None:
+        """Keep how samples (int64 [K, B], none twice) did (bool [K, B])."""
+        rows = (samples.to(self.device) + self._rows).flatten()
+        now = right.flatten().to(torch.int32)
+        before, ever, forgotten = self.watched.index_select(1, rows)
+        self.watched.index_copy_(1, rows, torch.stack([now, ever | now, forgotten + before * (1 - now)]))
 
     def _wanted(self, samples: Tensor) -> Tensor:
         """int64 [K, B]: the classes of each member's samples."""
@@ -294,7 +382,7 @@ class Rig:
         """The graph of a step of `size` samples, captured now where there is none; None where that cannot be done."""
         recipe = self.recipe
         settings = (recipe.optimizer, recipe.momentum, recipe.nesterov, recipe.weight_decay)
-        key = (size, self._masked, settings, recipe.augment, recipe.precision)
+        key = (size, self._masked, settings, recipe.augment, recipe.precision, self._watch)
         if key not in self._graphs:
             for buffer in (self._order, self._rates, self._at, self._tick, self.targets):
                 buffer.zero_()

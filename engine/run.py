@@ -23,19 +23,19 @@ from engine import cards, devices, masks, searches, tensors
 from engine.arms import arm_training, dense_training
 from engine.checks import Answer, Asked, Steps, answer
 from engine.data import Dataset, corrupted, load
-from engine.forecast import Unreachable, cost, nearest, search_forecast
-from engine.given import NotGiven, tickets_of
+from engine.forecast import Spent, Unreachable, cost, nearest, search_forecast
+from engine.given import Chosen, NotGiven, chosen_by, fitting, tickets_of
 from engine.measurements import Measured
 from engine.recording import Recorder, versions
 from engine.reuse import Elsewhere
-from engine.searches import Begun, Context, Follow, Given, Measure, Point, Step, Ticket, Train
+from engine.searches import Begun, Context, Follow, Given, Measure, Point, Sized, Step, Ticket, Train
 from engine.searches.colt import segments
 from engine.searches.transfer import path as given_path
 from engine.training import Result, Trainer, Training
 from engine.trainings import Failed, Trainings, phrase
-from engine.turning import Turning, told
+from engine.turning import WAIT, Turning, told
 from engine.workers import Pool, WorkerDied
-from presets.schema import Arm, AtOnce, Colt, Experiment, Found, Imp, Like, OfWeights, Transfer
+from presets.schema import Arm, AtOnce, Colt, Experiment, Found, Imp, Like, OfWeights, Prac, Subset, Transfer
 from store.connection import connect_readonly
 from store.errors import StoreError
 from store.files import object_path, run_folder
@@ -75,7 +75,13 @@ def run(run_id: str, db: Path, files: Path, claim: str = "") -> int:
         raise Failed(f"{experiment.data.name} has changed since this run began: put the images back, or start anew")
     changed = last is not None and (plan != before or held != versions(data))
     finding = {name: search for name, search in experiment.searches.items() if isinstance(search, Found)}
-    forms = {search.data: corrupted(data, experiment.data, search.data) for search in finding.values()}
+    subsets = _subsets(run_id, finding, data, db, files)
+    forms = {
+        search.data: corrupted(data, experiment.data, search.data, subsets[search.data.subset].samples)
+        if search.data.subset
+        else corrupted(data, experiment.data, search.data)
+        for search in finding.values()
+    }
     sets = {name: forms[search.data] for name, search in finding.items()}
     pool = Pool(
         lambda: Trainer(data, cards.pin(plan.device), plan.compiled, forms.values()),
@@ -85,9 +91,38 @@ def run(run_id: str, db: Path, files: Path, claim: str = "") -> int:
         plan.stack,
     )
     try:
-        return _Attempt(run_id, experiment, data, sets, pool, Writer(db), files).go(plan, changed, where)
+        attempt = _Attempt(run_id, experiment, data, sets, pool, Writer(db), files)
+        return attempt.go(plan, changed, where, [chosen.sha256 for chosen in subsets.values()])
     finally:
         pool.close()
+
+
+def _subsets(run_id: str, searches: Mapping[str, Found], data: Dataset, db: Path, files: Path) -> dict[Subset, Chosen]:
+    """The samples of other runs that searches see. Where such a run has gone since, the files that this one held on to.
+
+    Raises:
+        Failed: they are not there.
+    """
+    found: dict[Subset, Chosen] = {}
+    for name, search in searches.items():
+        subset = search.data.subset
+        if subset is None or subset in found:
+            continue
+        try:
+            chosen = chosen_by(subset, db)
+            fitting(chosen, data)
+            found[subset] = chosen
+        except NotGiven as error:
+            reader = connect_readonly(db)
+            held = reader.execute(
+                "SELECT sha256 FROM file_uses WHERE run = ? AND role = 'samples' AND ticket IS NULL", (run_id,)
+            ).fetchall()
+            reader.close()
+            if len(held) != 1:
+                raise Failed(f"searches.{name}.data.subset.{error}") from None
+            [sha256] = held[0]
+            found[subset] = Chosen(tensors.read(object_path(files, sha256))[0]["samples"], sha256, data.identity)
+    return found
 
 
 class _Attempt:
@@ -105,13 +140,14 @@ class _Attempt:
         self.sets, self.files = sets, files
         self.record = Recorder(writer, run_id, experiment, files)
         self.turning: dict[tuple[str, int], Turning] = {}
-        self.following: dict[tuple[str, int], list[tuple[Begun | Follow, Turning]]] = {}
+        self.following: dict[tuple[str, int], list[tuple[Begun | Follow | Sized, Turning]]] = {}
         self.evaluated: set[tuple[str, int, str, int]] = set()
         self.asked: str | None = None
 
-    def go(self, plan: devices.Plan, changed: bool, where: devices.Where) -> int:
-        """Everything, to the end of the run or of this attempt."""
+    def go(self, plan: devices.Plan, changed: bool, where: devices.Where, needed: list[str]) -> int:
+        """Everything, to the end of the run or of this attempt. `needed`: files of other runs that are to stay."""
         self.record.begin(plan.device, plan.as_dict(), versions(self.data), changed)
+        self.record.needs(needed)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._ask("stop"))
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -218,7 +254,9 @@ class _Attempt:
             else:
                 paths[key] = turning.sparsity | self._ahead(turning)
         images = {name: len(self._set(name).train) for name in self.experiment.searches} | {"": len(self.data.train)}
-        return cost(self.experiment, images, self.data.classes, len(self.data.test), paths).total
+        spent = {key: Spent(turning.images, turning.share) for key, turning in self.turning.items()}
+        held_out = len(self.data.test)
+        return cost(self.experiment, images, self.data.classes, held_out, paths, spent).total
 
     def _ahead(self, turning: Turning) -> dict[int, float]:
         """Sparsity of the rounds still to come, as the last one lets expect."""
@@ -269,9 +307,13 @@ class _Attempt:
         context, settings = turning.context, turning.context.settings
         mask = context.begin()[1]
         for row in self.record.tickets_before(*turning.key):
+            turning.images[row["round"]] = row["images"]
             before = context.whole() if isinstance(settings, AtOnce) else mask
             mask = self._read(row["mask"])
-            context.resumed = Ticket(row["round"], before, mask, (), self._read(row["start"]), row["start_step"])
+            start, chosen = self._read(row["start"]), self._read(row["samples"]) if row["samples"] else {}
+            context.resumed = Ticket(
+                row["round"], before, mask, (), start, row["start_step"], chosen.get("samples"), chosen.get("reasons")
+            )
             turning.note(context.resumed)
         point = self.record.point_before(*turning.key)
         if point:
@@ -323,12 +365,12 @@ class _Attempt:
                     return self._train(turning, request)
                 answer = []
             if isinstance(request, Measure):
-                about = {"what": "saliency", "search": name, "seed": seed}
-                return self.trainings.measure(request.job, about, partial(self._turn, turning))
-            if isinstance(request, Begun | Follow):
+                about = {"what": request.job.method, "search": name, "seed": seed}
+                return self.trainings.measure(request.job, about, partial(self._measured, turning))
+            if isinstance(request, Begun | Follow | Sized):
                 leader = self.turning[request.search, seed]
                 answer = told(leader, request)
-                if answer is None:
+                if answer is WAIT:
                     self.following.setdefault(leader.key, []).append((request, turning))
                     return None
             elif isinstance(request, Step):
@@ -344,7 +386,9 @@ class _Attempt:
                     return self._ended(turning)
 
     def _begin_round(self, turning: Turning, request: Train) -> None:
-        mask = turning.context.begin()[1] if not turning.tickets else turning.tickets[max(turning.tickets)].mask
+        mask = turning.tickets[max(turning.tickets)].mask if turning.tickets else turning.context.whole()
+        if isinstance(turning.context.settings, AtOnce):  # there no ticket builds on the one before
+            mask = request.members[0].mask if request.members else turning.context.whole()
         self.record.round(*turning.key, request.round, mask, turning.context.weights)
         self.record.charge(*turning.key, request.round, request.images, request.images_forward)
 
@@ -359,6 +403,7 @@ class _Attempt:
             results[member] = result
             if len(results) == len(jobs):
                 ordered = [results[index] for index in range(len(jobs))]
+                turning.images[request.round] = sum(result.images for result in ordered)
                 self.record.trained(name, seed, request.round, ordered)
                 self._turn(turning, ordered)
 
@@ -371,12 +416,19 @@ class _Attempt:
             turning.begun = max(turning.begun, request.round)
             self._wake(turning)
 
+    def _measured(self, turning: Turning, measured: Measured) -> None:
+        """A search goes on with what it had measured, which its round is charged with."""
+        if turning.begun > max(turning.tickets, default=0):
+            self.record.charge_forward(*turning.key, turning.begun, measured.images_forward)
+        self._turn(turning, measured)
+
     def _found(self, turning: Turning, ticket: Ticket) -> None:
         """A round has ended: store its ticket, evaluate it, and wake the searches that follow."""
         name, seed = turning.key
         turning.note(ticket)
         self.record.ticket(name, seed, ticket, turning.context.weights)
-        if not any(arm.start == "trained" for arm in self._arms_on(name)):
+        needed = any(arm.start == "trained" for arm in self._arms_on(name))
+        if not needed and not isinstance(turning.context.settings, Prac):  # it compares each round with the first
             self.trainings.forget_weights(turning.members)
         for layer, mask in ticket.mask.items():
             if not mask.any() and ticket.before[layer].any():
@@ -405,7 +457,7 @@ class _Attempt:
         """Answer the searches that waited for this one, as far as it can now."""
         for request, turning in self.following.pop(leader.key, []):
             answer = told(leader, request)
-            if answer is None:
+            if answer is WAIT:
                 self.following.setdefault(leader.key, []).append((request, turning))
             else:
                 self._turn(turning, answer)

@@ -25,6 +25,7 @@ from torch import Tensor
 from engine.data import Dataset, View
 from engine.data.batches import Batches
 from engine.draws import permutation
+from engine.hooks import Hook, Trace
 from engine.masks import Mask
 from engine.networks import State
 from engine.rig import AHEAD, Rig
@@ -50,6 +51,7 @@ class Training:
     end_step: int | None = None
     copy: int = 0
     """Which copy it is of a training that is otherwise equal: each has its own data order and augmentation."""
+    hooks: tuple[Hook, ...] = ()
 
     @cached_property
     def key(self) -> str:
@@ -64,7 +66,9 @@ class Training:
             "start": digest(self.start),
             "mask": digest(self.pruned),
             "steps": [self.start_step, self.end_step],
-        } | ({"copy": self.copy} if self.copy else {})
+        }
+        ingredients |= {"copy": self.copy} if self.copy else {}
+        ingredients |= {"hooks": [hook.ingredients() for hook in self.hooks]} if self.hooks else {}
         return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:32]
 
     @cached_property
@@ -86,6 +90,8 @@ class Training:
     @property
     def likeness(self) -> tuple[Any, ...]:
         """Equal for trainings that can be stacked: of one network and recipe, and step for step alike."""
+        if self.hooks:
+            return (self.key,)
         classes, samples = len(self.view.classes), len(self.view.samples)
         return self.network, self.view.data, classes, self.recipe, samples, self.start_step, self.end_step
 
@@ -98,7 +104,7 @@ class Training:
 
     @property
     def images(self) -> int:
-        """Training images it sees, forward and backward, to within a batch."""
+        """Training images it sees, forward and backward, to within a batch, unless a hook ends it before."""
         samples = len(self.view.samples)
         return (self.last_step - self.start_step) * samples // steps_per_epoch(samples, self.recipe.batch)
 
@@ -128,6 +134,8 @@ class Epoch:
     validation: Score | None
     """None in an epoch that the recipe does not validate after."""
     seconds: float
+    traces: tuple[Trace, ...] = ()
+    """What its hooks left in this epoch."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +150,8 @@ class Result:
     images_forward: int
     seconds: float
     """From its begin to its end, others beside it or not."""
+    observed: State = field(default_factory=dict)
+    """What its hooks give back."""
 
 
 @dataclass
@@ -301,10 +311,13 @@ class Course:
         self.used: list[tuple[int, Score] | None] = [None] * len(jobs)
         self.best_states: list[State] = [{} for _ in jobs]
         names = dict.fromkeys(name for job in jobs for name in job.pruned)
-        rig.set_up(first.recipe, tuple(names), set(self.sizes))
+        names |= dict.fromkeys(name for hook in first.hooks for name in hook.masks)
+        watch = any(hook.watches for hook in first.hooks)
+        rig.set_up(first.recipe, tuple(names), set(self.sizes), watch)
         self.began, self.seconds_before = time.monotonic(), 0.0
         for member, job in enumerate(jobs):
             rig.begin(member, job.start, job.pruned, data.targets(job.view))
+        self.acting = [hook.act(self) for hook in first.hooks]
         if resume:
             self._restore(resume)
         self.epoch_began = self.began
@@ -334,10 +347,13 @@ class Course:
         self.over = True
         seconds = self.seconds_before + time.monotonic() - self.began
         yield [
-            (member, Result(self.rig.snapshot(member), *used, test, self.images, forward, seconds))
+            (member, Result(self.rig.snapshot(member), *used, test, self.images, forward, seconds, self._observed()))
             for member, (used, test, forward) in enumerate(zip(self.used, tests, self.forward, strict=True))
             if used
         ]
+
+    def _observed(self) -> State:
+        return {name: tensor for acting in self.acting for name, tensor in acting.observed().items()}
 
     def _epoch(self) -> Iterator[Said]:
         """The steps that are left in this epoch, at most to the last one, and its figures."""
@@ -353,7 +369,8 @@ class Course:
         self.rig.begin_epoch(orders, draws, epoch, rates, sum(self.sizes[:first]), first)
         for place in range(first, last):
             size = self.sizes[place]
-            self.rig.step(size)
+            if not any(acting.instead_of_step(size) for acting in self.acting):
+                self.rig.step(size)
             self.lr = rates[place]
             self.seen += size
             self.images += size
@@ -361,7 +378,16 @@ class Course:
             self.settled = place + 1 < last
             yield ()
             yield from self._room()
+        for acting in self.acting:
+            acting.look(epoch + 1)
+        if sum(acting.epoch_ends(epoch + 1) for acting in self.acting):  # all, since each keeps its own account
+            self.last_step = self.step  # so that this epoch is validated as the last
         yield (yield from self._figures(epoch + 1))
+
+    def mask_moves(self, when: str) -> None:
+        """A hook says that it is about to move the mask ("before"), or has done so ("after")."""
+        for acting in self.acting:
+            acting.mask_moves(when)
 
     def _room(self) -> Iterator[Said]:
         """Wait where the device is far behind."""
@@ -396,8 +422,11 @@ class Course:
                 self.used[member] = number, score
                 if self.chooses:
                     self.best_states[member] = self.rig.snapshot(member)
-            row = Epoch(number, self.step, self.lr, loss, correct / self.seen, score, now - self.epoch_began)
+            traces = tuple(trace for acting in self.acting for trace in acting.traces)
+            row = Epoch(number, self.step, self.lr, loss, correct / self.seen, score, now - self.epoch_began, traces)
             said.append((member, row))
+        for acting in self.acting:
+            acting.traces.clear()
         self.epoch_began = now
         self.rig.reset_counts()
         self.seen = 0
@@ -433,8 +462,12 @@ class Course:
             tensors |= {f"optimizer.{name}": t.cpu().clone() for name, t in rig.optimizer_state(member).items()}
             tensors |= {f"best.{name}": tensor for name, tensor in self.best_states[member].items()}
             tensors |= {"loss_sum": rig.loss_sum[member].cpu().clone(), "correct": rig.correct[member].cpu().clone()}
+            for number, acting in enumerate(self.acting):
+                tensors |= {f"hook{number}.{name}": tensor for name, tensor in acting.state().items()}
         figures: dict[str, Any] = {name: getattr(self, name) for name in ("step", "seen", "images")}
         figures["forward"] = self.forward[member]
+        figures["last_step"] = self.last_step
+        figures["traces"] = [vars(trace) for acting in self.acting for trace in acting.traces]
         figures["seconds"] = self.seconds_before + time.monotonic() - self.began
         figures["used"] = [used[0], *vars(used[1]).values()] if used else None
         return Checkpoint(tensors, figures)
@@ -453,6 +486,11 @@ class Course:
         self.rig.correct[0] = saved.tensors["correct"]
         self.step, self.seen, self.images = (saved.figures[name] for name in ("step", "seen", "images"))
         self.forward = [saved.figures["forward"]]
+        self.last_step = saved.figures.get("last_step", self.last_step)
+        for number, acting in enumerate(self.acting):
+            acting.restore(part(f"hook{number}."))
+        if self.acting:
+            self.acting[0].traces += [Trace(**trace) for trace in saved.figures["traces"]]
         self.seconds_before = saved.figures["seconds"]
         if saved.figures["used"]:
             epoch, *score = saved.figures["used"]

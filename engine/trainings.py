@@ -12,7 +12,7 @@ import json
 import shutil
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from engine import tensors
 from engine.measurements import Measured, Measurement
 from engine.networks import State
 from engine.recording import Recorder
-from engine.reuse import Elsewhere, result_of
+from engine.reuse import Elsewhere, joined, parted, result_of
 from engine.training import Checkpoint, Epoch, NotFinite, Result, Training
 from engine.workers import NoRoom, Pool, Report, TrainingFailed
 
@@ -113,11 +113,12 @@ class Trainings:
             if not keep:
                 then(result)
                 return
-            state = tensors.read(weights)[0] if weights.exists() else self._record.kept_weights(job.key)
-            if state is not None:
+            ended = tensors.read(weights)[0] if weights.exists() else self._record.kept_weights(job.key)
+            if ended is not None:
                 if not weights.exists():
-                    tensors.write(weights, tensors.encode(state))
-                then(Result(state, *_figures(result)))
+                    tensors.write(weights, tensors.encode(ended))
+                state, observed = parted(ended)
+                then(replace(result, state=state, observed=observed))
                 return
             del self._done[job.key]
             if not self._told:
@@ -197,7 +198,7 @@ class Trainings:
 
     def _state(self, job: Training) -> State:
         """What a training that is done, and was to keep its weights, ended with."""
-        return tensors.read(self._weights(job.key))[0]
+        return parted(tensors.read(self._weights(job.key))[0])[0]
 
     def _like(self, first: str, most: int) -> list[str]:
         """Queued trainings that can be stacked with this one, in their order, taken off the queue: so many that the
@@ -279,9 +280,9 @@ class Trainings:
         """A training is done: keep what is needed of its weights, and answer those who wait for it."""
         wanted = self._wanted.pop(key)
         if wanted.keep or self._hold:
-            tensors.write(self._weights(key), tensors.encode(result.state))
+            tensors.write(self._weights(key), tensors.encode(joined(result)))
         if self._keep == "all" or (self._keep == "rounds" and wanted.keep):
-            self._record.file(tensors.encode(result.state), "trained", key)
+            self._record.file(tensors.encode(joined(result)), "trained", key)
         self._done[key] = Result({}, *_figures(result))
         self._live(key).unlink(missing_ok=True)
         for then in wanted.answers:
@@ -311,6 +312,7 @@ def phrase(about: Mapping[str, Any]) -> str:
         "member": f" member {about.get('member')}",
         "point": " rewind point",
         "saliency": " gradients",
+        "disagreement": " disagreement",
         "check": f" for {about.get('check')}",
     }.get(about["what"], f" {about.get('arm')}")
     return f"{where}seed {about['seed']}{number}{part}"

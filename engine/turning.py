@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from engine import masks, searches
-from engine.searches import Begun, Context, Follow, Ticket
+from engine.searches import Begun, Context, Follow, Sized, Ticket
 from presets.schema import AtOnce
 
 
@@ -20,6 +20,8 @@ class Turning:
     tickets: dict[int, Ticket] = field(default_factory=dict)
     sparsity: dict[int, float] = field(default_factory=dict)
     members: list[str] = field(default_factory=list)
+    images: dict[int, int] = field(default_factory=dict)
+    """Training images of each round that has trained."""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -32,6 +34,13 @@ class Turning:
         by_rounds = not isinstance(self.context.settings, AtOnce)
         return by_rounds and ticket is not None and masks.alive(ticket.mask) == masks.alive(ticket.before)
 
+    @property
+    def share(self) -> float:
+        """Share of the training data that the next round sees, as far as it is known."""
+        ticket = self.tickets.get(max(self.tickets, default=0))
+        chosen = ticket.samples if ticket else None
+        return 1.0 if chosen is None else len(chosen) / len(self.context.data.train)
+
     def note(self, ticket: Ticket) -> None:
         self.begun = max(self.begun, ticket.round)
         self.tickets[ticket.round] = ticket
@@ -43,10 +52,19 @@ class Turning:
         return searches.removed(ticket.before, ticket.mask, self.context.kinds)
 
 
-def told(leader: Turning, request: Begun | Follow) -> bool | dict[str, int] | None:
-    """What a search that follows `leader` is answered; None: not yet."""
+WAIT = object()
+"""There is no answer yet."""
+
+
+def told(leader: Turning, request: Begun | Follow | Sized) -> object:
+    """What a search that follows `leader` is answered, or `WAIT`."""
+    if isinstance(request, Sized):
+        if request.round in leader.tickets:
+            samples = leader.tickets[request.round].samples
+            return None if samples is None else len(samples)
+        return None if leader.ended else WAIT
     if isinstance(request, Follow):
-        return leader.removed(request.round) if request.round in leader.tickets else None
+        return leader.removed(request.round) if request.round in leader.tickets else WAIT
     if leader.begun >= request.round:
         return True
-    return False if leader.ended else None
+    return False if leader.ended else WAIT

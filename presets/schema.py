@@ -224,9 +224,20 @@ def changed(recipe: Recipe, change: RecipeChange) -> Recipe:
     return Recipe.model_validate(below | above)
 
 
+class Subset(Part):
+    """Training samples that a round of another run has chosen (PrAC, arXiv 2106.03225), with its first seed: one set
+    for all seeds, also of another network."""
+
+    run: str = Field(min_length=1, max_length=100, description="Run whose set is taken; `--subset RUN` fills it in.")
+    search: Name | None = Field(None, description="Search of that run; may be left out where one only has sets.")
+    round: int | None = Field(None, ge=1, description="Round that chose the set; left out: the last.")
+
+
 class Corruption(Part):
     """What is done to the training data while tickets are found; they are trained and evaluated on the data itself
     (Su et al., arXiv 2009.11094, section 3)."""
+
+    subset: Subset | None = Field(None, description="Only the samples that another run has chosen.")
 
     label_noise: float = Field(0.0, ge=0.0, le=1.0, description="Share of the training labels drawn anew.")
     pixels: Literal["plain", "permuted", "scrambled"] = Field(
@@ -255,9 +266,21 @@ class Finding(Part):
     spare_first: bool = Field(False, description="Whether the first layer is never pruned.")
 
 
-def _clean_start(search: Imp | Colt | OneShot) -> None:
+class Stop(Part):
+    """End a training once the mask that pruning now would give no longer moves (arXiv 1909.11957, 2106.03225).
+
+    d is the share of the remaining weights in which that mask differs from the last epoch's.
+    """
+
+    epsilon: float = Field(0.07, gt=0.0, le=1.0, description="It ends when the largest of the last d is below this.")
+    window: int = Field(5, ge=1, le=1000, description="Epochs whose d is looked at.")
+    armed: bool = Field(True, description="Only once d has been above epsilon and warmup is over.")
+
+
+def _clean_start(search: Imp | Colt | Prac | OneShot) -> None:
     """Corrupted data may find a mask, but not the weights that the ticket starts from."""
-    if search.data != Corruption() and not search.rewind.startswith("0 "):
+    corrupted = search.data.model_copy(update={"subset": None}) != Corruption()
+    if corrupted and not search.rewind.startswith("0 "):
         words = "data is corrupted while masks are found, but with rewind above 0 the ticket's start would be, too"
         raise ValueError(f"{words}: leave rewind at 0")
 
@@ -268,6 +291,7 @@ class Rounds(Finding):
     rewind: Length = Field(
         "0 epochs", description="Where weights go back to each round; 0 is the initialisation (k of W_k)."
     )
+    stop: Stop | None = Field(None, description="End each training early, when its mask has come to rest.")
     until: float | None = Field(
         None, gt=0.0, lt=1.0, description="Stop at the first round whose sparsity reaches this."
     )
@@ -294,9 +318,9 @@ class Rounds(Finding):
         _clean_start(self)  # type: ignore[arg-type]
         rate = self.rate  # type: ignore[attr-defined]
         if isinstance(rate, Like):
-            own = (self.until, self.of, self.rounds, self.scope, self.spare_first)
-            if own != (None, "prunable", None, "global", False):
-                keys = "until, of, rounds, scope and spare_first"
+            own = (self.until, self.of, self.rounds, self.scope, self.spare_first, self.stop)
+            if own != (None, "prunable", None, "global", False, None):
+                keys = "until, of, rounds, scope, spare_first and stop"
                 raise ValueError(f"rate.like copies another search: {keys} are that search's")
             return self
         if self.until is None and self.rounds is None:
@@ -351,6 +375,40 @@ class Colt(Rounds):
         return self
 
 
+PUBLISHED_PRAC_RATE: KindRates = {"conv": 0.2}
+
+
+class Prac(Rounds):
+    """Pruning-aware critical samples (PrAC, arXiv 2106.03225): each round on the few samples that matter."""
+
+    method: Literal["prac"]
+    rate: Fraction | KindRates = Field(
+        default_factory=lambda: dict(PUBLISHED_PRAC_RATE),
+        description="Fraction of the remaining weights pruned a round: one number, or by kind.",
+    )
+    use: Literal["both", "training", "pruning"] = Field(
+        "both", description="Samples of the next round: forgotten in training (CET), changed by pruning (CEP), or both."
+    )
+    forgotten: int = Field(0, ge=0, le=10_000, description="Forgetting events above which a sample is critical (E_F).")
+    against: Literal["first", "before"] = Field(
+        "first",
+        description="CEP: answers of the first round's trained network against this round's, or of this round's before"
+        " pruning against after.",
+    )
+    length: Literal["linear", "quadratic"] = Field(
+        "linear", description="Iterations of a round: in proportion to its set, or to its square (the authors' code)."
+    )
+    sizes: Like | None = Field(
+        None, description="Sets drawn at random, as large as those of another prac search: `like` names it."
+    )
+
+    @model_validator(mode="after")
+    def _random_sets_are_not_chosen(self) -> Prac:
+        if self.sizes and (self.use, self.forgotten, self.against) != ("both", 0, "first"):
+            raise ValueError("use, forgotten and against are not read with sizes: its sets are drawn at random")
+        return self
+
+
 class AtOnce(Finding):
     """What every search shares that finds tickets of all its sparsities in one go."""
 
@@ -373,6 +431,7 @@ class OneShot(AtOnce):
 
     method: Literal["one-shot"]
     rewind: Length = Field("0 epochs", description="Where weights go back to; 0 is the initialisation (k of W_k).")
+    stop: Stop | None = Field(None, description="End the training early, when the mask of the last sparsity rests.")
     scope: Literal["global", "kind", "layer"] = Field(
         "global", description="One magnitude threshold for all kinds, per layer kind, or per layer."
     )
@@ -424,6 +483,58 @@ class Hybrid(AtOnce):
     ratios: Ratios = Field("smart-ratio", description="How many weights each layer keeps.")
 
 
+class Regrowing(AtOnce):
+    """What set and rigl share: a training for each sparsity, from a random mask that moves at constant counts."""
+
+    ratios: Literal["uniform", "erk"] = Field("uniform", description="How many weights each layer keeps.")
+    every: int = Field(100, ge=1, le=1_000_000, description="Steps from one update of the mask to the next (ΔT).")
+    alpha: float = Field(
+        0.3, gt=0.0, le=1.0, description="Share of each layer's weights that the first update replaces; a half cosine."
+    )
+    until: float = Field(0.75, gt=0.0, le=1.0, description="Share of training after which the mask rests (T_end).")
+
+    @model_validator(mode="after")
+    def _trains_what_is_evaluated(self) -> Regrowing:
+        _clean_training(self)
+        return self
+
+
+def _clean_training(search: Regrowing | Gmp) -> None:
+    """A ticket of a mask that moves is evaluated by the very training that found it."""
+    if search.data != Corruption():
+        raise ValueError("data is not read: the training that finds a ticket is the one that is evaluated")
+
+
+class Set(Regrowing):
+    """Sparse evolutionary training: the smallest weights go, others grow at random (Mocanu et al., arXiv 1707.04780, as
+    in arXiv 1911.11134)."""
+
+    method: Literal["set"]
+
+
+class Rigl(Regrowing):
+    """RigL: the smallest weights go, those of largest gradient grow (Evci et al., arXiv 1911.11134)."""
+
+    method: Literal["rigl"]
+
+
+class Gmp(AtOnce):
+    """Gradual magnitude pruning while training, a training for each sparsity (Zhu & Gupta, arXiv 1710.01878)."""
+
+    method: Literal["gmp"]
+    begin: Length = Field(description="Where pruning begins (t0).")
+    end: Length = Field(description="Where the sparsity is reached (t1), before the end of training.")
+    every: int = Field(100, ge=1, le=1_000_000, description="Steps from one pruning to the next.")
+    scope: Literal["global", "kind", "layer"] = Field(
+        "layer", description="One magnitude threshold for all kinds, per layer kind, or per layer."
+    )
+
+    @model_validator(mode="after")
+    def _trains_what_is_evaluated(self) -> Gmp:
+        _clean_training(self)
+        return self
+
+
 class Transfer(Part):
     """The tickets of another run, for this data: its masks and starts, with a fresh head (arXiv 2212.12770)."""
 
@@ -433,16 +544,19 @@ class Transfer(Part):
     round: int | None = Field(None, ge=1, description="Only the ticket of this round; left out: every one.")
 
 
-Pruning = Imp | Colt
+Pruning = Imp | Colt | Prac
 """Searches that prune by rounds, with rates and a rewind point of their own."""
 
-Rewinding = Imp | Colt | OneShot
+Rewinding = Imp | Colt | Prac | OneShot
 """Searches with a rewind point."""
 
-OneTraining = Imp | OneShot
+Moving = Set | Rigl | Gmp
+"""Searches whose mask moves while they train: that training is their ticket's own."""
+
+OneTraining = Imp | OneShot | Moving
 """Searches whose tickets each come from one network trained on all classes, and start from where it started."""
 
-Found = Imp | Colt | OneShot | Snip | Grasp | RandomTickets | Hybrid
+Found = Imp | Colt | Prac | OneShot | Snip | Grasp | RandomTickets | Hybrid | Moving
 """Searches that find tickets on this experiment's network."""
 
 Searching = Found | Transfer
@@ -466,10 +580,10 @@ class Arm(Part):
     ticket: Literal["each"] | Name | Names | None = Field(
         None, description='Searches whose tickets are trained: "each", one name, a list; left out: the dense network.'
     )
-    start: Literal["ticket", "init", "reinit", "trained"] = Field(
+    start: Literal["ticket", "init", "reinit", "trained", "sparse-neuron", "sparse-layer"] = Field(
         "ticket",
         description="Weights to start from: the ticket's own (rewound), the initialisation, a fresh one, or those that"
-        " its mask was found on, after training.",
+        " its mask was found on, after training; or the initialisation scaled to the mask, by neuron or by layer.",
     )
     weights: Literal["own", "shuffled"] = Field(
         "own", description="Starting weights as they are, or the kept ones of each layer in another order."
@@ -510,6 +624,9 @@ class Arm(Part):
             raise ValueError('weights = "shuffled" moves kept weights within each layer: mask = "full" keeps all')
         return self
 
+
+FRESH = ("init", "reinit", "sparse-neuron", "sparse-layer")
+"""Starts that no training has touched: their schedule is whole."""
 
 INGREDIENTS = ("start", "weights", "mask", "network", "recipe", "begin")
 """What an arm may have otherwise than the ticket that it trains."""
@@ -645,6 +762,23 @@ class Successive(Asking):
     threshold: float = Field(2.0, gt=0.0, le=100.0, description="Points of error below which it is stable.")
 
 
+class Solutions(Asking):
+    """Is the ticket the pruned solution again? Disagreement, ensemble gain and barrier between ticket, pruned network
+    and scratch (Evci et al., arXiv 2010.03533, section 4)."""
+
+    method: Literal["solutions"]
+    searches: Names | None = Field(
+        None, description="Searches whose tickets are looked at; left out: all that prune one trained network."
+    )
+    at: Fraction = Field(0.8, description="Prunable sparsity; the nearest ticket of every search is looked at.")
+    points: int = Field(20, ge=3, le=1000, description="Networks along the line, the two ends included.")
+    error: Literal["test", "train"] = Field("test", description="Error whose barrier is taken.")
+    threshold: float = Field(2.0, gt=0.0, le=100.0, description="Points of error below which there is no barrier.")
+    tolerance: float = Field(
+        0.0, ge=0.0, le=100.0, description="Points of disagreement by which the ticket must be nearer than scratch."
+    )
+
+
 class Agreement(Asking):
     """Do a round's members agree on what to remove more than chance would have them? By layer and round (COLT, arXiv
     2212.12770)."""
@@ -654,6 +788,23 @@ class Agreement(Asking):
         None, description="Searches whose rounds are looked at; left out: all with several members."
     )
     tolerance: float = Field(1.0, ge=0.0, le=100.0, description="Points of overlap beside chance that do not count.")
+
+
+class Savings(Asking):
+    """How many training images does a search save at matched accuracy? Matched is not inferior by more than a margin,
+    never merely no visible difference (PrAC, arXiv 2106.03225)."""
+
+    method: Literal["savings"]
+    this: Side = Field(description="The cheaper search's tickets.")
+    that: Side = Field(description="Those they are to match.")
+    at: Fraction = Field(description="Prunable sparsity; the nearest tickets are compared.")
+    margin: float = Field(1.0, ge=0.0, le=100.0, description="Points below that still match.")
+
+    @model_validator(mode="after")
+    def _two_searches(self) -> Savings:
+        if not self.this.search or not self.that.search or self.this.search == self.that.search:
+            raise ValueError("name two searches, one on each side")
+        return self
 
 
 def _method(check: Any) -> str:
@@ -668,7 +819,9 @@ AnyCheck = Annotated[
     | Annotated[Correlation, Tag("correlation")]
     | Annotated[Stability, Tag("stability")]
     | Annotated[Successive, Tag("successive")]
-    | Annotated[Agreement, Tag("agreement")],
+    | Annotated[Agreement, Tag("agreement")]
+    | Annotated[Savings, Tag("savings")]
+    | Annotated[Solutions, Tag("solutions")],
     Discriminator(_method),
 ]
 
@@ -690,7 +843,7 @@ class Published(Part):
         return self
 
 
-OfWeights = Correlation | Stability | Successive
+OfWeights = Correlation | Stability | Successive | Solutions
 """Checks that look at trained weights."""
 
 
@@ -708,6 +861,9 @@ class Experiment(Part):
     )
     afresh: bool = Field(
         False, description="Train everything here, also what another run in the store has done to the bit."
+    )
+    flow: int | None = Field(
+        None, ge=1, description="Epochs from one look at every training's gradient flow to the next; left out: none."
     )
     data: Data = Field(default_factory=Data, description="What to train on.")
     network: Network = Field(description="What to train.")
@@ -736,7 +892,14 @@ class Experiment(Part):
                     raise ValueError(f"{place}: name a search with a rate of its own")
                 if search.rewind != leader.rewind:
                     raise ValueError(f"{place}: rewind must equal that of {search.rate.like!r} ({leader.rewind})")
+            if isinstance(search, Prac) and search.sizes:
+                place = f"searches.{name}.sizes.like"
+                leader = self._search(search.sizes.like, place)
+                if not isinstance(leader, Prac) or leader.sizes:
+                    raise ValueError(f"{place}: name a prac search that chooses its sets")
             self._recipe_fits(f"searches.{name}.recipe", name)
+            if isinstance(search, Moving) and self.recipe_of(name).weights == "best":
+                raise ValueError(f'searches.{name}: weights = "best" may be of a mask that moved on: take the last')
         for name, arm in self.arms.items():
             for other in self.tickets_of(arm):
                 search = self._search(other, f"arms.{name}.ticket")
@@ -806,6 +969,7 @@ class Experiment(Part):
 LOOKED_AT: tuple[tuple[Any, Any, str], ...] = (
     (Successive, Imp | Colt, "does not train anew in every round"),
     (Agreement, Colt, "has no rounds of several members"),
+    (Solutions, Imp | OneShot | Gmp, "does not prune one trained network"),
     ((Correlation, Stability), Found, "does not find its tickets here"),
 )
 """Which searches the named checks can look at."""
@@ -813,7 +977,7 @@ LOOKED_AT: tuple[tuple[Any, Any, str], ...] = (
 
 def _sides(check: AnyCheck) -> list[tuple[Side, str]]:
     """The sides that a check compares, each with its place in the check."""
-    if isinstance(check, Contrast):
+    if isinstance(check, Contrast | Savings):
         return [(check.this, "this"), (check.that, "that")]
     if isinstance(check, Sanity):
         return [(check.this, "this"), *((side, f"against.{name}") for name, side in check.against.items())]

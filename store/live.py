@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,8 @@ class Round:
     step: str
     sparsity: float
     total_sparsity: float
+    images: int = 0
+    """Training images of this round alone."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,32 @@ class Overlap:
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """Training samples that a round chose for the next: how many, and how many by what. None where it has no reasons:
+    it was drawn at random (`drawn`), or is that of the round before."""
+
+    search: str
+    seed: int
+    round: int
+    size: int
+    training: int | None
+    pruning: int | None
+    both: int | None
+    drawn: bool
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A figure that a hook left in a member's training, step by step; `layer` is empty for the whole network."""
+
+    kind: str
+    layer: str
+    member: int
+    steps: tuple[int, ...]
+    values: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
 class Figure:
     """Mean accuracy on the test set of an arm at a ticket, over the seeds that have one."""
 
@@ -185,6 +213,9 @@ class Turn:
     layers: tuple[Layer, ...] = ()
     overlaps: tuple[Overlap, ...] = ()
     overlaps_by_round: tuple[tuple[int, str, float | None, float | None], ...] = ()
+    traces: tuple[Trace, ...] = ()
+    epsilon: float | None = None
+    """Distance that a mask at rest stays below, where its search ends trainings early."""
 
 
 @dataclass(frozen=True)
@@ -205,6 +236,9 @@ class View(Preview):
     """All that the screen of a run shows."""
 
     turn: Turn | None
+    chosen: tuple[Chosen, ...]
+    samples: int
+    """Training samples of the whole data, as far as the trainings let tell; 0 while no round has chosen any."""
     alerts: tuple[Line, ...]
     log: tuple[Line, ...]
 
@@ -218,6 +252,8 @@ class _Memory:
     spec: dict[str, Any]
     epochs: dict[int, list[tuple[Any, ...]]] = field(default_factory=dict)
     pruned: dict[int, tuple[tuple[Layer, ...], tuple[Overlap, ...]]] = field(default_factory=dict)
+    traces: dict[int, tuple[int, tuple[Trace, ...]]] = field(default_factory=dict)
+    """By training: how many rows there were, and what they say."""
     evaluated: tuple[Any, ...] = ()
     figures: tuple[Figure, ...] = ()
     answered: tuple[Any, ...] = ()
@@ -281,6 +317,7 @@ class Live:
             return None
         listed, memory = known
         lanes = self._lanes(listed, memory)
+        chosen = self._chosen(run, memory)
         return View(
             run=listed,
             lanes=lanes,
@@ -289,6 +326,8 @@ class Live:
             checks=self._checks(run, memory),
             asked=_asked(memory.spec),
             turn=self._turn(listed, memory, lanes, focus),
+            chosen=chosen,
+            samples=self._samples(run) if chosen else 0,
             alerts=self._alerts(run),
             log=self._log(run, memory),
         )
@@ -312,11 +351,11 @@ class Live:
     def _lanes(self, run: Run, memory: _Memory) -> tuple[Lane, ...]:
         rounds: dict[tuple[str, int], list[Round]] = {}
         for row in self._reader.rows(
-            "SELECT s.name, x.seed, x.round, x.step, x.sparsity, x.total_sparsity FROM searches AS s"
+            "SELECT s.name, x.seed, x.round, x.step, x.sparsity, x.total_sparsity, x.images FROM searches AS s"
             " JOIN rounds AS x ON x.search = s.id WHERE s.run = ? ORDER BY x.round",
             (run.id,),
         ):
-            turned = Round(row["round"], row["step"], row["sparsity"], row["total_sparsity"])
+            turned = Round(row["round"], row["step"], row["sparsity"], row["total_sparsity"], row["images"] or 0)
             rounds.setdefault((row["name"], row["seed"]), []).append(turned)
         searches = memory.spec.get("searches", {})
         lanes = []
@@ -351,7 +390,8 @@ class Live:
         begun = [row["round"] for row in rounds if row["begun"]]
         newest: int = begun[-1] if begun else rounds[-1]["round"]
         number = focus.round if focus and focus.round is not None and focus.round in ids else newest
-        curves = self._curves(ids[number], memory)
+        curves, traces = self._curves(ids[number], memory)
+        stop = memory.spec["searches"][lane.search].get("stop") or {}
         pruned = max((r.round for r in lane.done if r.round <= number), default=None)
         layers, overlaps = self._pruned(ids[pruned], memory) if pruned else ((), ())
         by_round = self._reader.rows(
@@ -368,19 +408,39 @@ class Live:
             layers=layers,
             overlaps=overlaps,
             overlaps_by_round=tuple((r["round"], r["sets"], r["iou"], r["chance"]) for r in by_round),
+            traces=traces,
+            epsilon=stop.get("epsilon"),
         )
 
-    def _curves(self, round_id: int, memory: _Memory) -> tuple[Curve, ...]:
+    def _curves(self, round_id: int, memory: _Memory) -> tuple[tuple[Curve, ...], tuple[Trace, ...]]:
+        """Curves of a round's members, and what hooks traced in them."""
         members = self._reader.rows(
             "SELECT m.member, m.segment, t.id, t.epochs,"
-            " (SELECT count(*) FROM epochs WHERE training = t.id) AS known"
+            " (SELECT count(*) FROM epochs WHERE training = t.id) AS known,"
+            " (SELECT count(*) FROM traces WHERE training = t.id) AS traced"
             " FROM members AS m JOIN trainings AS t ON t.id = m.training WHERE m.round = ? ORDER BY m.member",
             (round_id,),
         )
-        return tuple(
+        curves = tuple(
             Curve(m["member"], m["segment"], m["epochs"], *_columns(self._epochs(m["id"], m["known"], memory)))
             for m in members
         )
+        traces = (trace for m in members for trace in self._traces(m["id"], m["member"], m["traced"], memory))
+        return curves, tuple(traces)
+
+    def _traces(self, training: int, member: int, known: int, memory: _Memory) -> tuple[Trace, ...]:
+        """A training's traces, read again where there are more or fewer rows than before."""
+        count, seen = memory.traces.get(training, (0, ()))
+        if known != count:
+            figures: dict[tuple[str, str], list[tuple[int, float | None]]] = {}
+            for row in self._reader.rows(
+                "SELECT kind, layer, step, value FROM traces WHERE training = ? ORDER BY kind, layer, step",
+                (training,),
+            ):
+                figures.setdefault((row["kind"], row["layer"]), []).append((row["step"], row["value"]))
+            seen = tuple(Trace(*key, member, *zip(*own, strict=True)) for key, own in figures.items())
+            memory.traces[training] = known, seen
+        return tuple(replace(trace, member=member) for trace in seen)
 
     def _epochs(self, training: int, known: int, memory: _Memory) -> list[tuple[Any, ...]]:
         seen = memory.epochs.setdefault(training, [])
@@ -414,6 +474,23 @@ class Live:
                 tuple(Overlap(**row) for row in overlaps),
             )
         return memory.pruned[round_id]
+
+    # Samples
+
+    def _chosen(self, run: str, memory: _Memory) -> tuple[Chosen, ...]:
+        rows = self._reader.rows(
+            "SELECT s.name AS search, x.seed, x.round, c.size, c.training, c.pruning, c.both FROM searches AS s"
+            " JOIN rounds AS x ON x.search = s.id JOIN sets AS c ON c.round = x.id WHERE s.run = ?"
+            " ORDER BY s.id, x.seed, x.round",
+            (run,),
+        )
+        searches = memory.spec.get("searches", {})
+        return tuple(Chosen(**row, drawn=bool(searches.get(row["search"], {}).get("sizes"))) for row in rows)
+
+    def _samples(self, run: str) -> int:
+        return (
+            self._reader.rows("SELECT max(train_images) AS most FROM trainings WHERE run = ?", (run,))[0]["most"] or 0
+        )
 
     # Figures
 

@@ -674,3 +674,41 @@ STEPS.append(
     GROUP BY c.run, c.search, levels.level;
     """
 )
+
+STEPS.append(
+    """
+    CREATE TABLE traces (
+        training INTEGER NOT NULL REFERENCES trainings ON DELETE CASCADE,
+        step INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        layer TEXT NOT NULL,
+        value REAL,
+        PRIMARY KEY (training, kind, layer, step)
+    ) STRICT, WITHOUT ROWID;
+
+    ALTER TABLE tickets ADD COLUMN samples TEXT;
+
+    CREATE TABLE sets (
+        round INTEGER NOT NULL UNIQUE REFERENCES rounds ON DELETE CASCADE,
+        size INTEGER NOT NULL,
+        training INTEGER,
+        pruning INTEGER,
+        both INTEGER
+    ) STRICT;
+
+    CREATE TABLE file_uses_anew (
+        sha256 TEXT NOT NULL REFERENCES files,
+        run TEXT NOT NULL REFERENCES runs ON DELETE CASCADE,
+        role TEXT NOT NULL CHECK (role IN ('mask', 'start', 'trained', 'samples')),
+        ticket INTEGER REFERENCES tickets ON DELETE CASCADE,
+        training INTEGER REFERENCES trainings ON DELETE CASCADE
+    ) STRICT;
+    INSERT INTO file_uses_anew SELECT * FROM file_uses;
+    DROP TABLE file_uses;
+    ALTER TABLE file_uses_anew RENAME TO file_uses;
+    CREATE UNIQUE INDEX file_uses_once ON file_uses (sha256, run, role, ifnull(ticket, -1), ifnull(training, -1));
+    CREATE INDEX file_uses_by_run ON file_uses (run);
+    CREATE INDEX file_uses_by_ticket ON file_uses (ticket);
+    CREATE INDEX file_uses_by_training ON file_uses (training);
+    """
+)

@@ -143,6 +143,94 @@ FROM check_curves AS v JOIN checks AS c ON c.run = v.run AND c.name = v.[check] 
 WHERE v.run = {_quoted(run)} ORDER BY c.id, v.series, v.x""".strip()
 
 
+def sets(run: str) -> str:
+    """Samples that each round chose for the next, and why, mean over seeds, with images seen up to it.
+
+    `share` is of the largest view of the training data that the run trains on. `plain` is the first imp search, of
+    those that train to the end where there is one; `saved` what fewer images than its the same seeds took by that
+    round. `unchosen`: seeds whose set has no reasons, since it was drawn (`drawn`) or kept from the round before.
+    """
+    return f"""
+WITH paid AS (
+    SELECT s.id AS search, r.seed, r.round,
+           sum(r.images) OVER (PARTITION BY s.id, r.seed ORDER BY r.round) AS images
+    FROM searches AS s JOIN rounds AS r ON r.search = s.id WHERE s.run = {_quoted(run)} AND r.step = 'done'
+), plain AS (
+    SELECT id, name FROM searches WHERE run = {_quoted(run)} AND method = 'imp'
+    ORDER BY json_extract(settings, '$.stop') IS NOT NULL, id LIMIT 1
+)
+SELECT s.name AS search, r.round, count(*) AS seeds, avg(c.size) AS size,
+       avg(1.0 * c.size / (SELECT max(train_images) FROM trainings WHERE run = s.run)) AS share,
+       avg(c.training) AS training, avg(c.pruning) AS pruning, avg(c.both) AS both, sum(c.training IS NULL) AS unchosen,
+       ifnull(json_type(s.settings, '$.sizes') = 'object', 0) AS drawn, avg(own.images) AS images,
+       (SELECT name FROM plain) AS plain, avg(other.images) AS plain_images,
+       1 - 1.0 * sum(CASE WHEN other.images > 0 THEN own.images END) / sum(other.images) AS saved
+FROM sets AS c JOIN rounds AS r ON r.id = c.round JOIN searches AS s ON s.id = r.search
+LEFT JOIN paid AS own ON own.search = s.id AND own.seed = r.seed AND own.round = r.round
+LEFT JOIN paid AS other ON other.search = (SELECT id FROM plain) AND other.seed = r.seed AND other.round = r.round
+WHERE s.run = {_quoted(run)} GROUP BY s.id, r.round ORDER BY s.id, r.round""".strip()
+
+
+def sets_by_seed(run: str) -> str:
+    """Samples that each round chose for the next, and why, seed by seed."""
+    return f"""
+SELECT s.name AS search, r.seed, r.round, c.size, c.training, c.pruning, c.both
+FROM sets AS c JOIN rounds AS r ON r.id = c.round JOIN searches AS s ON s.id = r.search
+WHERE s.run = {_quoted(run)} ORDER BY s.id, r.seed, r.round""".strip()
+
+
+def early(run: str) -> str:
+    """Trainings of searches that may end early: epochs done, of those of the recipe, mean over the trainings of a
+    round; `ended` of them ended early."""
+    return f"""
+SELECT search, round, count(DISTINCT seed) AS seeds, count(*) AS trainings, sum(done < epochs) AS ended,
+       avg(done) AS done, avg(epochs) AS epochs, epsilon
+FROM (
+    SELECT s.id, s.name AS search, r.round, r.seed, t.epochs, json_extract(s.settings, '$.stop.epsilon') AS epsilon,
+           (SELECT max(epoch) FROM epochs WHERE training = t.id) AS done
+    FROM searches AS s JOIN rounds AS r ON r.search = s.id JOIN members AS m ON m.round = r.id
+    JOIN trainings AS t ON t.id = m.training
+    WHERE s.run = {_quoted(run)} AND json_type(s.settings, '$.stop') = 'object' AND t.state = 'done' AND r.round > 0
+)
+GROUP BY id, round ORDER BY id, round""".strip()
+
+
+def traces(run: str) -> str:
+    """The last value of each trace in the trainings of a round, or of an arm's ticket: mean over them, with seeds."""
+    return f"""
+WITH traced AS ({_traced(run)}), last AS (
+    SELECT w.*, t.kind, t.layer, max(t.step) AS step, t.value
+    FROM traced AS w JOIN traces AS t ON t.training = w.training
+    GROUP BY w.search, w.arm, w.seed, w.round, w.training, t.kind, t.layer
+)
+SELECT kind, layer, search, arm, round, count(DISTINCT seed) AS seeds, avg(step) AS step, avg(value) AS value
+FROM last GROUP BY kind, search, arm, layer, round ORDER BY kind, search, arm, layer, round""".strip()
+
+
+def trace_curves(run: str, kind: str) -> str:
+    """Traces of one kind, step by step: each seed's, mean over its trainings of the round."""
+    return f"""
+WITH traced AS ({_traced(run)})
+SELECT w.search, w.arm, w.round, t.layer, w.seed, t.step, avg(t.value) AS value
+FROM traced AS w JOIN traces AS t ON t.training = w.training
+WHERE t.kind = {_text(kind)} GROUP BY w.search, w.arm, w.round, t.layer, w.seed, t.step
+ORDER BY w.search, w.arm, w.round, t.layer, w.seed, t.step""".strip()
+
+
+def _traced(run: str) -> str:
+    """Trainings with what they are for: a round of a search, or else an arm with its ticket's search and round."""
+    return f"""
+    SELECT s.name AS search, NULL AS arm, r.round, r.seed, m.training
+    FROM searches AS s JOIN rounds AS r ON r.search = s.id JOIN members AS m ON m.round = r.id
+    WHERE s.run = {_quoted(run)}
+    UNION ALL
+    SELECT s.name, a.name, r.round, e.seed, e.training
+    FROM arms AS a JOIN evaluations AS e ON e.arm = a.id AND e.split = 'test' LEFT JOIN tickets AS k ON k.id = e.ticket
+    LEFT JOIN rounds AS r ON r.id = k.round LEFT JOIN searches AS s ON s.id = r.search
+    WHERE a.run = {_quoted(run)} AND e.training NOT IN (SELECT training FROM members)
+"""
+
+
 def tickets(run: str) -> str:
     """Every ticket with its sparsity and the hashes of its files."""
     return f"""
@@ -165,7 +253,7 @@ def results(run: str) -> dict[str, str]:
     }
     where = f"WHERE run = {_quoted(run)}"
     tables = {name: f"SELECT * FROM {view} {where} ORDER BY {order}" for name, (view, order) in views.items()}
-    return tables | {"curves-by-seed": _points(run)}
+    return tables | {"curves-by-seed": _points(run), "sets": sets_by_seed(run), "traces": _traces(run)}
 
 
 def _points(run: str) -> str:
@@ -173,6 +261,14 @@ def _points(run: str) -> str:
 SELECT c.name AS [check], c.search, c.part, p.series, p.seed, p.x, p.y
 FROM checks AS c JOIN points AS p ON p.[check] = c.id WHERE c.run = {_quoted(run)}
 ORDER BY c.id, p.series, p.seed, p.x""".strip()
+
+
+def _traces(run: str) -> str:
+    return f"""
+WITH traced AS ({_traced(run)})
+SELECT w.search, w.arm, w.seed, w.round, w.training, t.kind, t.layer, t.step, t.value
+FROM traced AS w JOIN traces AS t ON t.training = w.training
+ORDER BY w.search, w.arm, w.seed, w.round, w.training, t.kind, t.layer, t.step""".strip()
 
 
 def seconds(run: str) -> str:
@@ -184,6 +280,10 @@ def _quoted(run: str) -> str:
     if not re.fullmatch(r"[a-z0-9-]+", run):  # ids are made by us; nothing else may become SQL
         raise StoreError(f"not the id of a run: {run!r}")
     return f"'{run}'"
+
+
+def _text(words: str) -> str:
+    return "'" + words.replace("'", "''") + "'"
 
 
 # A run as it goes

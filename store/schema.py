@@ -169,6 +169,23 @@ SCHEMA: dict[str, Relation] = {
         validation_accuracy="Accuracy on validation after it; NULL when not validated",
         seconds="Time it took; 0 where it was taken from another run",
     ),
+    "traces": _table(
+        "A figure that a hook left in a training, step by step.",
+        training="Training it belongs to",
+        step="Optimizer steps done",
+        kind="What it is of, such as 'mask distance'",
+        layer="Name of the tensor it is of; empty where it is of all",
+        value="The figure; NULL when not finite",
+    ),
+    "sets": _table(
+        "How many training samples a round has chosen for the next one, and why; their indices lie in a file "
+        "(tickets.samples).",
+        round="Round that chose them (rounds.id)",
+        size="Samples in the set",
+        training="Of these, critical by training alone: forgotten, or never learned. NULL where none was chosen: drawn",
+        pruning="Critical by pruning alone: answered otherwise by the sparse network",
+        both="Critical by both",
+    ),
     "layers": _table(
         "Weights of one tensor alive after a round's pruning, in the common mask or in one member's own.",
         round="Round (rounds.id)",
@@ -203,6 +220,7 @@ SCHEMA: dict[str, Relation] = {
         start="SHA-256 of the file of its starting weights",
         start_step="Optimizer steps behind the starting weights; 0 is the initialisation",
         created="When it was found",
+        samples="SHA-256 of the file of the training samples that the next round sees; NULL where it sees all",
     ),
     "arms": _table(
         "A network that is trained on all the data and evaluated: dense, a ticket, or a ticket with one thing changed.",
@@ -284,7 +302,7 @@ SCHEMA: dict[str, Relation] = {
         "Who needs a file; one that nobody needs goes with its last run.",
         sha256="The file",
         run="Run that needs it",
-        role="mask, start or trained (weights after training)",
+        role="mask, start, samples (of the next round) or trained (weights after training)",
         ticket="Ticket it is part of, if any",
         training="Training it came out of, if any",
     ),

@@ -15,6 +15,7 @@ from engine.checks import Answer, Asked, Need, Point, Steps
 from engine.checks.barriers import query, verdict, words_of
 from engine.checks.verdicts import interval, plus_minus
 from engine.forecast import nearest
+from engine.hooks.flow import watching
 from engine.measurements import Measured
 from engine.measurements.interpolation import Interpolation, barrier
 from engine.networks import State, initialise
@@ -58,7 +59,7 @@ def _dense(asked: Asked, check: Stability) -> Generator[Need, list[Any], list[_L
     starts = {seed: initialise(experiment.network, data.shape, data.classes, seed) for seed in experiment.seeds}
 
     def dense(seed: int, start: State, step: int, end: int | None = None) -> Training:
-        return Training(experiment.network, recipe, data.all(), seed, start, {}, step, end)
+        return Training(experiment.network, recipe, data.all(), seed, start, {}, step, end, hooks=watching(experiment))
 
     reached = [dense(seed, starts[seed], 0, step) for seed, step in places if step]
     results: list[Result] = yield Need(tuple(reached))

@@ -15,6 +15,7 @@ from torch import Tensor
 from engine.data.dataset import Dataset, split_off
 from engine.data.prepared import DataError
 from engine.draws import generator, permutation
+from engine.tensors import digest
 from presets.schema import Corruption, Data
 
 MADE_BEFORE = {"name", "path", "size", "classes", "images"}
@@ -46,16 +47,24 @@ def varied(whole: Dataset, data: Data, *purpose: str) -> Dataset:
     return replace(result, identity=" ".join([whole.identity, *purpose, json.dumps(asked, sort_keys=True)]))
 
 
-def corrupted(data: Dataset, settings: Data, corruption: Corruption) -> Dataset:
+def corrupted(data: Dataset, settings: Data, corruption: Corruption, chosen: Tensor | None = None) -> Dataset:
     """`data`, made as `settings` asks, corrupted further for a search; itself where there is nothing to corrupt.
+
+    `chosen` are the samples of the subset that it names (int64 indices).
 
     Raises:
         DataError: too little is left to train on.
     """
-    if corruption == Corruption():
+    if chosen is not None:
+        kept = data.train[torch.isin(data.train, chosen)]
+        if len(kept) < 2:
+            raise DataError(f"data: {len(kept)} of the {len(chosen)} chosen samples are in this data: two are needed")
+        data = replace(data, train=kept, identity=f"{data.identity} subset {digest({'samples': kept})}")
+    changes = corruption.model_dump(exclude={"subset"})
+    if changes == Corruption().model_dump(exclude={"subset"}):
         return data
     plain = Data(name="digits", draw=settings.draw)
-    return varied(data, plain.model_copy(update=corruption.model_dump()), "corrupted")
+    return varied(data, plain.model_copy(update=changes), "corrupted")
 
 
 def _of_classes(whole: Dataset, only: tuple[int, ...]) -> Dataset:

@@ -8,7 +8,7 @@ round. A method that trains also says which trainings a round's ticket came from
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -20,12 +20,15 @@ from torch import Tensor
 
 from engine import masks, ratios
 from engine.data import Dataset, View
+from engine.hooks import Hook
+from engine.hooks.early_stop import EarlyStop
+from engine.hooks.flow import watching
 from engine.masks import Mask
 from engine.measurements import Measurement
 from engine.networks import State, Weight, build, initialise, weights
 from engine.schedules import steps_per_epoch
 from engine.training import Result, Training
-from presets.schema import AnySearch, AtOnce, Experiment, Like, Pruning, Recipe, Rewinding, Transfer, steps_of
+from presets.schema import AnySearch, AtOnce, Experiment, Like, OneShot, Pruning, Recipe, Rewinding, Transfer, steps_of
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,14 @@ class Begun:
 
 
 @dataclass(frozen=True)
+class Sized:
+    """Wait for a round of another search of this seed; the answer is how many samples its set has, None without it."""
+
+    search: str
+    round: int
+
+
+@dataclass(frozen=True)
 class Step:
     """The round has come to its next step: "prune" or "overlap"."""
 
@@ -92,6 +103,12 @@ class Ticket:
     members: tuple[Mask, ...]
     start: State
     start_step: int
+    samples: Tensor | None = None
+    """int64: the training samples that the next round is to see, where they are chosen."""
+    reasons: Tensor | None = None
+    """uint8: why each of them was (`prac.CET`, `prac.CEP`)."""
+    hardest: tuple[tuple[int, str], ...] = ()
+    """Samples that this round found hardest, and why, the hardest first."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +122,7 @@ class Given:
     images_forward: int
 
 
-Request = Train | Measure | Begun | Follow | Step | Point | Ticket
+Request = Train | Measure | Begun | Follow | Sized | Step | Point | Ticket
 Search = Generator[Request, Any, None]
 
 
@@ -186,14 +203,37 @@ class Context:
         pruned = sum(keep.numel() for keep in mask.values()) - masks.alive(mask)
         return reached(settings, pruned, self.kinds, self.weights)
 
-    def training(self, start: State, mask: Mask, view: View | None = None, step: int = 0) -> Training:
+    def training(
+        self,
+        start: State,
+        mask: Mask,
+        view: View | None = None,
+        step: int = 0,
+        recipe: Recipe | None = None,
+        hooks: tuple[Hook, ...] = (),
+    ) -> Training:
         """A training of this search: by default on all its data; `step` counts steps of the whole data's epochs.
 
-        On a view with shorter epochs it starts at the same place of the schedule.
+        On a view with shorter epochs, or with a shorter recipe, it starts at the same place of the schedule.
         """
-        view = view or self.data.all()
-        step = round(step * steps_per_epoch(len(view.samples), self.recipe.batch) / self.per_epoch)
-        return Training(self.experiment.network, self.recipe, view, self.seed, start, mask, start_step=step)
+        view, recipe = view or self.data.all(), recipe or self.recipe
+        per_epoch = steps_per_epoch(len(view.samples), recipe.batch)
+        step = round(step * recipe.epochs * per_epoch / (self.recipe.epochs * self.per_epoch))
+        hooks = watching(self.experiment) + hooks + self._stop(recipe, per_epoch)
+        return Training(self.experiment.network, recipe, view, self.seed, start, mask, step, hooks=hooks)
+
+    def _stop(self, recipe: Recipe, per_epoch: int) -> tuple[Hook, ...]:
+        """What ends a training early, where the search asks for it."""
+        settings = self.settings
+        if not isinstance(settings, Rewinding) or settings.stop is None:
+            return ()
+        if isinstance(settings, OneShot):
+            rates = dict.fromkeys(self.kinds.values(), settings.sparsity[-1])
+        else:
+            rates = self.pruning.rates()
+        pools = tuple(masks.pools(self.kinds, rates, settings.scope))
+        stop = settings.stop
+        return (EarlyStop(pools, stop.epsilon, stop.window, stop.armed, steps_of(recipe.warmup, per_epoch)),)
 
     def rewind_point(self) -> Generator[Request, Any, tuple[State, int]]:
         """Weights and step that every round goes back to: W_0, or W_k trained once on all the data.
@@ -245,6 +285,14 @@ class Context:
         layers = [weight for weight in self.weights if weight.name in self.kinds]
         total = sum(weight.count for weight in layers)
         return ratios.counts(rule, layers, total - masks.due(level, total), self.experiment.network.name)
+
+    def trained(self, job_of: Callable[[int], Training]) -> Generator[Request, Any, None]:
+        """A training of its own for each sparsity, numbered from 1, as a round; it ends with its ticket's mask, which a
+        hook has moved. Goes on after the last one found."""
+        for number in range(self.begin()[0] + 1, len(self.levels) + 1):
+            results: list[Result] = yield Train(number, (job_of(number),))
+            mask = {name: results[0].observed[f"mask.{name}"] for name in self.kinds}
+            yield Ticket(number, self.whole(), mask, (mask,), self.initial(), 0)
 
     def tickets(
         self, found: Iterable[Mask], start: State, step: int = 0, images: int | None = None

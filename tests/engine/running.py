@@ -44,6 +44,11 @@ SCIENCE = {
     " validation_correct, validation_loss, test_correct, test_loss FROM trainings WHERE run = :run ORDER BY 1",
     "epochs": "SELECT t.key, e.epoch, e.step, e.lr, e.train_loss, e.train_accuracy, e.validation_loss,"
     " e.validation_accuracy FROM epochs e JOIN trainings t ON t.id = e.training WHERE t.run = :run ORDER BY 1, 2",
+    "traces": "SELECT t.key, c.kind, c.layer, c.step, c.value FROM traces c JOIN trainings t ON t.id = c.training"
+    " WHERE t.run = :run ORDER BY 1, 2, 3, 4",
+    "sets": "SELECT s.name, r.seed, r.round, x.size, x.training, x.pruning, x.both, t.samples FROM sets x"
+    " JOIN rounds r ON r.id = x.round JOIN searches s ON s.id = r.search JOIN tickets t ON t.round = r.id"
+    " WHERE s.run = :run ORDER BY 1, 2, 3",
     "members": "SELECT s.name, r.seed, r.round, m.member, m.segment, t.key FROM members m"
     " JOIN rounds r ON r.id = m.round JOIN searches s ON s.id = r.search JOIN trainings t ON t.id = m.training"
     " WHERE s.run = :run ORDER BY 1, 2, 3, 4",

@@ -28,6 +28,8 @@ from presets.schema import (
     Recipe,
     RecipeChange,
     Side,
+    Stop,
+    Subset,
 )
 from store.report import published
 from tests.realdata import class_folders
@@ -116,6 +118,14 @@ CHECKS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "successive": ({"points": 4}, {
         "question": "why?", "searches": ["colt"], "points": 3, "error": "train", "threshold": 99.0,
     }),
+    "savings": ({"this": {"arm": "ticket", "search": "imp"}, "that": {"arm": "ticket", "search": "low"}, "at": 0.7}, {
+        "question": "why?", "this": {"arm": "reinit", "search": "imp"}, "that": {"arm": "reinit", "search": "low"},
+        "at": 0.4, "margin": 99.0,
+    }),
+    "solutions": ({"points": 3, "at": 0.6}, {
+        "question": "why?", "searches": ["low"], "at": 0.4, "points": 4, "error": "train", "threshold": 99.0,
+        "tolerance": 99.0,
+    }),
     "agreement": ({}, {"question": "why?", "searches": ["dealt"], "tolerance": 99.0}),
 }  # fmt: skip
 
@@ -128,6 +138,7 @@ FLIPS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "seeds": ({}, {"seeds": [1]}),
     "keep": ({}, {"keep": "rounds"}),
     "afresh": (TAKEN | {"afresh": False}, {"afresh": True}),
+    "flow": ({}, {"flow": 2}),
     "data.name": ({}, GLYPHS),
     "data.path": (FOLDER, {"data.path": "FOLDER/two"}),
     "data.size": (FOLDER, {"data.size": 9}),
@@ -203,14 +214,45 @@ FLIPS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "checks.contrast.tolerance": ({}, {"checks.c.tolerance": 1.5}),
 }  # fmt: skip
 
+for name in ("set", "rigl"):
+    AT_ONCE[name] = ({"every": 5}, {"ratios": "erk", "every": 4, "alpha": 0.5, "until": 0.3})
+PRUNES = {"begin": "2 steps", "end": "15 steps", "every": 5}
+AT_ONCE["gmp"] = (PRUNES, {"begin": "3 steps", "end": 1, "every": 4, "scope": "global"})
+REFUSED = {f"searches.{name}.data" for name in ("random", "set", "rigl", "gmp")}
+
 for name, (settings, own) in AT_ONCE.items():
     context = {"searches.x": {"method": name, "sparsity": [0.3, 0.6]} | settings, "arms.x": {"ticket": "x"}}
     flips = {"sparsity": [0.4], "layers": ["conv"], "spare_first": True, "recipe": {"lr": 0.2}} | own
-    flips |= {} if name == "random" else {"data": {"fraction": 0.5}}  # which is refused
+    flips |= {} if f"searches.{name}.data" in REFUSED else {"data": {"fraction": 0.5}}
     FLIPS |= {f"searches.{name}.{key}": (context, {f"searches.x.{key}": value}) for key, value in flips.items()}
 for name in ("imp", "colt"):
     for key, value in {"recipe": {"lr": 0.2}, "spare_first": True, "data": {"fraction": 0.5}}.items():
         FLIPS[f"searches.{name}.{key}"] = ({}, {f"searches.{name}.{key}": value})
+PRAC = {name: {"method": "prac", "rounds": 3} for name in ("searches.x", "searches.y")}
+PRAC["searches.y"]["use"] = "training"
+for key, value in {
+    "recipe": {"lr": 0.2}, "spare_first": True, "data": {"fraction": 0.5}, "rate": {"conv": 0.4}, "rewind": "2 steps",
+    "stop": {"epsilon": 0.9, "window": 1, "armed": False}, "until": 0.1, "rounds": 1, "scope": "layer",
+    "use": "training", "forgotten": 1, "against": "before", "length": "quadratic", "sizes": {"like": "y"},
+}.items():  # fmt: skip
+    FLIPS[f"searches.prac.{key}"] = (PRAC, {f"searches.x.{key}": value})
+UNTIL = {"searches.x.until": 0.2, "searches.x.rate": {"conv": 0.22}}
+FLIPS["searches.prac.of"] = (PRAC | UNTIL, {"searches.x.of": "total"})
+RESTS = {"epsilon": 0.9, "window": 1, "armed": False}
+STOPS = {"searches.imp.stop": RESTS, "recipe.epochs": 4}
+for name, search in (("imp", "imp"), ("colt", "colt"), ("one-shot", "x")):
+    beside = {"searches.x": {"method": "one-shot", "sparsity": [0.5]}, "recipe.epochs": 4}
+    FLIPS[f"searches.{name}.stop"] = (beside, {f"searches.{search}.stop": RESTS})
+for key, value in {"epsilon": 0.0001, "window": 2, "armed": True}.items():
+    FLIPS[f"searches.stop.{key}"] = (STOPS, {f"searches.imp.stop.{key}": value})
+GIVEN = BASE | {"searches": {"prac": {"method": "prac", "rounds": 3}}}
+GIVEN["searches"]["other"] = {"method": "prac", "rounds": 1, "forgotten": 1}
+GIVEN |= {"arms": {}, "checks": {}, "seeds": [0, 1]}
+"""The run whose sets are taken."""
+TAKING = {"searches.imp.data.subset": {"run": "CHOSEN1", "search": "prac", "round": 1}}
+FLIPS["searches.data.subset"] = ({}, TAKING)
+for key, value in {"run": "CHOSEN2", "search": "other", "round": 2}.items():
+    FLIPS[f"searches.data.subset.{key}"] = (TAKING, {f"searches.imp.data.subset.{key}": value})
 for key, value in {"label_noise": 1.0, "pixels": "scrambled", "fraction": 0.5}.items():
     FLIPS[f"searches.data.{key}"] = ({}, {f"searches.imp.data.{key}": value})
 ASKED: dict[str, dict[str, Any]] = {}
@@ -245,6 +287,8 @@ ROWS = {
     "runs": "SELECT title, paper, expect FROM runs WHERE id = :run",
     "epochs": "SELECT t.seed, e.epoch, e.step, e.lr, e.train_loss FROM epochs e JOIN trainings t ON t.id = e.training"
     " WHERE t.run = :run ORDER BY t.key, e.epoch",
+    "traces": "SELECT t.seed, c.kind, c.layer, c.step, c.value FROM traces c JOIN trainings t ON t.id = c.training"
+    " WHERE t.run = :run ORDER BY t.key, 2, 3, 4",
     "rounds": "SELECT s.name, s.method, r.seed, r.round, r.remaining, r.images FROM rounds r"
     " JOIN searches s ON s.id = r.search WHERE s.run = :run ORDER BY 1, 3, 4",
     "layers": "SELECT s.name, r.round, l.member, l.layer, l.alive FROM layers l JOIN rounds r ON r.id = l.round"
@@ -288,9 +332,10 @@ def test_every_key_of_the_schema_is_flipped_here():
         expected |= keys_of(model, f"searches.{name}.") - {f"searches.{name}.method"}
     for name, model in METHODS_OF["checks"].items():
         expected |= keys_of(model, f"checks.{name}.") - {f"checks.{name}.method"}
-    expected -= {"searches.random.data", "checks.contrast.this", "checks.contrast.that"}
+    expected -= REFUSED | {"checks.contrast.this", "checks.contrast.that"}
     expected |= {"searches.method", "checks.contrast.method", *keys_of(Like, "searches.imp.rate.")}
-    expected |= keys_of(Arm, "arms.") | keys_of(Corruption, "searches.data.")
+    expected |= keys_of(Arm, "arms.") | keys_of(Corruption, "searches.data.") | keys_of(Stop, "searches.stop.")
+    expected |= keys_of(Subset, "searches.data.subset.")
     expected |= keys_of(Side, "checks.contrast.this.") | keys_of(Side, "checks.contrast.that.")
     expected |= keys_of(Published, "published.")
     flipped = {f"checks.{name.replace('--', '.')}" for name in ASKED if "--" in name}
@@ -328,6 +373,11 @@ def rows(tmp_path_factory: pytest.TempPathFactory):
             if name in text:
                 if name not in sources:
                     sources[name] = run(json.dumps(changed(BASE, {"recipe.lr": 0.05 + number / 100, "seeds": [0, 1]})))
+                text = text.replace(name, sources[name])
+        for number, name in enumerate(("CHOSEN1", "CHOSEN2")):
+            if name in text:
+                if name not in sources:
+                    sources[name] = run(json.dumps(changed(GIVEN, {"recipe.lr": 0.05 + number / 100})))
                 text = text.replace(name, sources[name])
         if text not in seen:
             name = run(text)

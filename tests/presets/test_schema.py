@@ -51,7 +51,7 @@ def test_a_recipe_that_leaves_the_step_schedule_leaves_its_milestones():
         (["arms.a={ticket=\"imp\",network=\"small\",mask=\"full\"}"], "leave start, weights and mask out"),
         (["arms.a={ticket=\"imp\",weights=\"shuffled\",mask=\"full\"}"], "mask = \"full\" keeps all"),
         (["searches.omp.sparsity=[0.5,0.5]"], "sparsity: each once, in rising order"),
-        (["searches.matched.spare_first=true"], "spare_first are that search's"),
+        (["searches.matched.spare_first=true"], "spare_first and stop are that search's"),
         (["searches.matched.rate={like=\"omp\"}"], "name a search with a rate of its own"),
         (["searches.r={method=\"random\",sparsity=[0.5],data={fraction=0.5}}"], "random tickets look at none"),
         (["checks.mask.match=rounds"], "match is read with two searches"),

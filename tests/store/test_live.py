@@ -8,7 +8,7 @@ import pytest
 
 from store import editing, report
 from store.answers import Point
-from store.live import Focus, Live, Published, Round, View, forecast
+from store.live import Chosen, Focus, Live, Published, Round, Trace, View, forecast
 from store.writing import Writer
 
 
@@ -138,6 +138,60 @@ def test_tickets_of_another_run_are_a_lane_without_a_target_or_members(path: Pat
         assert (lane.method, lane.planned, lane.target) == ("transfer", None, None)
         states.append((lane.state, [r.round for r in lane.done]))
     assert states == [("turning", []), ("done", [3]), ("done", [3, 4])]
+
+
+def test_samples_that_rounds_chose_are_seen_with_what_they_are_made_of(path: Path, writer: Writer, new_run):
+    searches = {"prac": {"method": "prac", "rate": 0.2}, "drawn": {"method": "prac", "sizes": {"like": "prac"}}}
+    run = new_run(searches=searches, seeds=[0])
+    live = Live(path)
+    seen = live.view(run)
+    assert seen is not None
+    assert (seen.chosen, seen.samples) == ((), 0)
+    sizes = {"classes": 10, "train_images": 50, "epochs": 1, "steps": 1}
+    writer.insert("trainings", {"run": run, "key": "k", "seed": 0, "about": {}, "state": "done", **sizes})
+    for name, parts in (("prac", {"training": 3, "pruning": 2, "both": 0}), ("drawn", {})):
+        search = writer.insert("searches", {"run": run, "name": name, "method": "prac", "settings": {}})
+        row = {"search": search, "seed": 0, "round": 1, "step": "done", "started": "x", "prunable": 10, "images": 70}
+        round_id = writer.insert("rounds", {**row, "remaining": 8, "weights": 12, "weights_remaining": 10})
+        writer.insert("sets", {"round": round_id, "size": 5, **parts})
+    seen = live.view(run)
+    assert seen is not None
+    assert seen.chosen == (
+        Chosen("prac", 0, 1, 5, 3, 2, 0, drawn=False),
+        Chosen("drawn", 0, 1, 5, None, None, None, drawn=True),
+    )
+    assert seen.samples == 50
+    assert [one.images for lane in seen.lanes for one in lane.rounds] == [70, 70]
+
+
+def test_traces_are_read_only_when_there_are_others(
+    path: Path, writer: Writer, colt: str, monkeypatch: pytest.MonkeyPatch
+):
+    writer.execute("UPDATE runs SET spec = json_set(spec, '$.searches.colt.stop', json(?))", ('{"epsilon": 0.05}',))
+    live = Live(path)
+    asked: list[str] = []
+    rows = live._reader.rows
+    monkeypatch.setattr(live._reader, "rows", lambda sql, params=(): asked.append(sql) or rows(sql, params))
+
+    def traces() -> tuple[Trace, ...]:
+        view = live.view(colt)
+        assert view is not None
+        assert view.turn is not None
+        assert view.turn.epsilon == 0.05
+        return view.turn.traces
+
+    def read() -> int:
+        return sum("FROM traces WHERE training = ? ORDER BY" in sql for sql in asked)
+
+    assert traces() == ()
+    row = {"training": 2, "kind": "mask distance", "layer": ""}
+    writer.insert_all("traces", [row | {"step": 1, "value": 0.5}, row | {"step": 2, "value": float("nan")}])
+    assert traces() == (Trace("mask distance", "", 1, (1, 2), (0.5, None)),)
+    times = read()
+    assert traces() == traces()
+    assert read() == times == 1
+    writer.delete("traces", {"training": 2})
+    assert traces() == (), "its training began anew"
 
 
 def test_published_figures_stand_beside_those_measured(path: Path, new_run):

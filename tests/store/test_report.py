@@ -177,6 +177,106 @@ def test_answers_come_with_their_parts_and_the_means_of_their_curves(writer: Wri
     assert [len(exported[name]) for name in ("checks", "curves", "curves-by-seed")] == [2, 2, 3]
 
 
+def training(writer: Writer, run: str, round_id: int, seed: int, epochs: int, done: int, images: int = 100) -> int:
+    """A training of a round that went `done` epochs of its recipe's."""
+    row = {"run": run, "key": f"{round_id} {seed} {images}", "seed": seed, "about": {}, "state": "done"}
+    sizes = {"classes": 10, "train_images": images, "epochs": epochs, "steps": 10 * epochs}
+    found = writer.insert("trainings", row | sizes)
+    member = len(writer.rows("SELECT 1 FROM members WHERE round = ?", (round_id,)))
+    writer.insert("members", {"round": round_id, "member": member, "training": found, "segment": ""})
+    for number in range(1, done + 1):
+        epoch = {"training": found, "epoch": number, "step": 10 * number, "lr": 0.1, "train_loss": 1.0}
+        writer.insert("epochs", epoch | {"train_accuracy": 0.5, "seconds": 0.1})
+    return found
+
+
+def test_sets_stand_beside_a_plain_search_whose_same_seeds_went_as_far(
+    writer: Writer, new_run: NewRun, turn: Callable[..., int]
+):
+    run = new_run()
+    search(writer, run, "early", "imp", stop={"epsilon": 0.07})
+    imp = search(writer, run, "imp", "imp", stop=None)
+    prac, drawn = search(writer, run, "prac", "prac"), search(writer, run, "drawn", "prac", sizes={"like": "prac"})
+    spent = {prac: 60, drawn: 80, imp: 100}
+    for seed in (0, 1):
+        for number in (1, 2):
+            for one, images in spent.items():
+                if one == imp and (seed, number) == (1, 2):
+                    continue  # the plain search is not as far yet
+                round_id = turn(one, seed, number, ("conv", 1000, 800))
+                writer.update("rounds", {"id": round_id}, {"images": images + 20 * seed})
+                training(writer, run, round_id, seed, 1, 1)
+                if one == prac:
+                    parts = {"training": 6, "pruning": 3, "both": 1}
+                    writer.insert("sets", {"round": round_id, "size": 10 + 2 * seed, **parts})
+                elif one == drawn:
+                    writer.insert("sets", {"round": round_id, "size": 10})
+    rows = ask(writer, report.sets(run))
+    assert [(row["search"], row["round"], row["seeds"]) for row in rows] == [
+        (name, number, 2) for name in ("prac", "drawn") for number in (1, 2)
+    ]
+    first, second, random, _ = rows
+    assert (first["size"], first["share"], first["training"], first["unchosen"]) == (11.0, 0.11, 6.0, 0)
+    assert (first["plain"], first["images"], first["plain_images"]) == ("imp", 70.0, 110.0)
+    assert first["saved"] == pytest.approx(1 - 140 / 220)
+    assert second["images"] == 140.0
+    assert second["saved"] == pytest.approx(1 - 120 / 200), "seed 0 alone"
+    assert (random["training"], random["unchosen"], random["drawn"]) == (None, 2, 1)
+    assert len(ask(writer, report.sets_by_seed(run))) == 8
+
+
+def test_trainings_that_may_end_early_are_counted_with_their_epochs(
+    writer: Writer, new_run: NewRun, turn: Callable[..., int]
+):
+    run = new_run()
+    prac, imp = search(writer, run, "prac", "prac", stop={"epsilon": 0.05}), search(writer, run, "imp", "imp")
+    for seed, done in ((0, 4), (1, 10)):
+        training(writer, run, turn(prac, seed, 1, ("conv", 10, 8)), seed, 10, done)
+        training(writer, run, turn(imp, seed, 1, ("conv", 10, 8)), seed, 10, 10)
+    (row,) = ask(writer, report.early(run))
+    assert (row["search"], row["round"], row["trainings"], row["ended"]) == ("prac", 1, 2, 1)
+    assert (row["done"], row["epochs"], row["epsilon"]) == (7.0, 10.0, 0.05)
+
+
+def test_traces_are_those_of_rounds_and_of_arms_which_keep_their_tickets_search(
+    writer: Writer, new_run: NewRun, turn: Callable[..., int]
+):
+    run, other = new_run(), new_run()
+    prac = search(writer, run, "prac", "prac")
+    arm = writer.insert("arms", {"run": run, "name": "ticket", "settings": {}})
+    own_of: dict[int, int] = {}
+    for seed in (0, 1):
+        round_id = turn(prac, seed, 1, ("conv", 10, 8))
+        row = {"round": round_id, "mask": "m", "start": "s", "start_step": 0, "created": "x"}
+        ticket = writer.insert("tickets", row)
+        own = training(writer, run, round_id, seed, 1, 1)
+        own_of[seed] = own
+        about = {"run": run, "key": f"arm {seed}", "seed": seed, "about": {}, "state": "done"}
+        sizes = {"classes": 10, "train_images": 1, "epochs": 1, "steps": 1}
+        ticketed = writer.insert("trainings", about | sizes)
+        row = {"arm": arm, "ticket": ticket, "seed": seed, "training": ticketed, "count": 10, "correct": 5}
+        writer.insert_all("evaluations", [row | {"split": split, "created": "x"} for split in ("validation", "test")])
+        for step in (1, 2):
+            trace = {"step": step, "kind": "it's", "layer": "a", "value": float(step * (1 + seed))}
+            writer.insert_all("traces", [{"training": one, **trace} for one in (own, ticketed)])
+        writer.insert("traces", {"training": own, "step": 3, "kind": "flow", "layer": "", "value": float("nan")})
+    rows = ask(writer, report.traces(run))
+    assert [(row["kind"], row["arm"], row["seeds"], row["step"], row["value"]) for row in rows] == [
+        ("flow", None, 2, 3.0, None),
+        ("it's", None, 2, 2.0, 3.0),
+        ("it's", "ticket", 2, 2.0, 3.0),
+    ]
+    assert {(row["search"], row["round"]) for row in rows} == {("prac", 1)}
+    curves = ask(writer, report.trace_curves(run, "it's"))
+    own = [(row["seed"], row["step"], row["value"]) for row in curves if row["arm"] is None]
+    assert own == [(0, 1, 1.0), (0, 2, 2.0), (1, 1, 2.0), (1, 2, 4.0)]
+    assert len(ask(writer, report.results(run)["traces"])) == 10
+    row = {"arm": arm, "ticket": None, "seed": 0, "training": own_of[0], "count": 10, "correct": 5}
+    writer.insert("evaluations", {**row, "split": "test", "created": "x"})
+    assert len(ask(writer, report.results(run)["traces"])) == 10, "a round's training that an arm asks for, too"
+    assert ask(writer, report.traces(other)) == []
+
+
 def test_what_is_no_id_becomes_no_sql(path: Path):
     with pytest.raises(StoreError, match="not the id of a run"):
         report.accuracy("x' OR '1' = '1")

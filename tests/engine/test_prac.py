@@ -1,0 +1,339 @@
+"""PrAC's sets are made of what its paper says, shorten rounds by their share, and can be drawn at random instead."""
+
+import json
+
+import pytest
+import torch
+
+from engine import masks, searches
+from engine.checks.savings import judged
+from engine.data import load
+from engine.hooks.early_stop import DISTANCE
+from engine.hooks.forgetting import NEVER, Forgetting
+from engine.measurements import Errand
+from engine.searches import Context, Measure, Sized, Ticket, Train
+from engine.searches.prac import CEP, CET, hardest, shortened
+from engine.tensors import read
+from engine.training import Trainer
+from presets.schema import Data, Experiment, Recipe, Savings, Side
+from store.files import object_path
+from tests.engine.running import Bench, plan
+
+DATA = load(Data())
+
+
+def experiment(**prac) -> Experiment:
+    return Experiment.model_validate(
+        {
+            "title": "test",
+            "seeds": [0],
+            "network": {"name": "conv3", "width": 0.1},
+            "recipe": {"epochs": 2, "batch": 64, "lr": 0.05},
+            "searches": {"prac": {"method": "prac", "rounds": 3} | prac},
+        }
+    )
+
+
+def turn(spec: Experiment, name: str = "prac", sizes: dict[int, int] | None = None, resumed: Ticket | None = None):
+    """The search to its end: tickets, what it asked to train, and what that came to."""
+    context = Context(spec, name, 0, DATA, resumed=resumed)
+    trainer, steps, answer = Trainer(DATA), searches.start(context), None
+    tickets, jobs, results = [], [], {}
+    while True:
+        try:
+            request = steps.send(answer)
+        except StopIteration:
+            return tickets, jobs, results
+        answer = None
+        if isinstance(request, Train):
+            [job] = request.members
+            results[job.key] = trainer.train(job)
+            jobs.append(job)
+            answer = [results[job.key]]
+        elif isinstance(request, Measure):
+            states = [one if isinstance(one, dict) else results[one.key].state for one in request.job.of]
+            errand = Errand(trainer, request.job, states)
+            while not errand.over:
+                answer = errand.advance()
+            [(_, answer)] = answer
+        elif isinstance(request, Sized):
+            answer = (sizes or {}).get(request.round)
+        elif isinstance(request, Ticket):
+            tickets.append(request)
+
+
+def answers(state, mask=None) -> torch.Tensor:
+    """The likeliest class of every training sample, by the engine's own network in eval mode."""
+    from engine.networks import build
+
+    module = build(experiment().network, DATA.shape, DATA.classes)
+    held = {n: t * mask[n] if mask and n in mask else t for n, t in state.items()}
+    module.load_state_dict(held)
+    module.eval()
+    mean, deviation = torch.tensor(DATA.mean)[:, None, None], torch.tensor(DATA.deviation)[:, None, None]
+    with torch.no_grad():
+        return module((DATA.images[DATA.train] / DATA.white - mean) / deviation).argmax(1)
+
+
+def chosen(ticket: Ticket, bit: int) -> set[int]:
+    return set(ticket.samples[(ticket.reasons & bit) > 0].tolist())
+
+
+@pytest.mark.parametrize("against", ["first", "before"])
+def test_a_set_is_what_was_forgotten_and_what_the_sparse_network_answers_otherwise(against):
+    tickets, jobs, results = turn(experiment(against=against))
+    dense = results[jobs[0].key].state
+    for number, (ticket, job) in enumerate(zip(tickets, jobs, strict=True), 1):
+        result = results[job.key]
+        forgotten = job.view.samples[result.observed["forgotten"] > 0]
+        assert chosen(ticket, CET) == set(forgotten.tolist())
+        if against == "first":
+            different = DATA.train[answers(dense) != answers(result.state)]
+        else:
+            different = DATA.train[answers(result.state) != answers(result.state, ticket.mask)]
+        if against == "first" and number == 1:
+            assert len(different) == 0, "the first round's network is the dense one"
+        assert len(chosen(ticket, CEP) ^ set(different.tolist())) <= 2, "an answer may lie on an edge"
+        assert torch.equal(ticket.samples, ticket.samples.sort().values)
+    for ticket, job in zip(tickets, jobs[1:], strict=False):
+        assert torch.equal(job.view.samples, ticket.samples), "rebuilt every round, not grown"
+        assert job.hooks == (Forgetting(),)
+
+
+@pytest.mark.parametrize(("use", "bit"), [("training", CET), ("pruning", CEP)])
+def test_one_half_of_the_rule_can_be_used_alone(use, bit):
+    tickets, _, _ = turn(experiment(use=use, against="before"))
+    for ticket in tickets:
+        assert ticket.reasons is not None
+        assert set(ticket.reasons.tolist()) == {bit}
+
+
+def test_more_forgetting_events_make_a_smaller_set_within_the_larger():
+    wide, narrow = (turn(experiment(use="training", forgotten=f, rounds=1))[0][0] for f in (0, 1))
+    assert set(narrow.samples.tolist()) < set(wide.samples.tolist())
+
+
+def test_a_round_takes_as_many_iterations_as_its_set_is_large_or_its_square():
+    tickets, jobs, _ = turn(experiment())
+    for ticket, job in zip(tickets, jobs[1:], strict=False):
+        assert job.recipe.epochs == 2
+        assert job.images == pytest.approx(2 * len(ticket.samples), abs=64)
+    recipe = Recipe(epochs=180, batch=64, schedule="step", milestones=["90 epochs", "400 steps"], warmup="3 epochs")
+    short = shortened(recipe, 0.5)
+    assert (short.epochs, short.milestones, short.warmup) == (90, ("45 epochs", "200 steps"), "2 epochs")
+    assert shortened(recipe, 0.001).epochs == 1
+
+
+def test_random_sets_are_as_large_as_anothers_and_differ_by_round():
+    spec = Experiment.model_validate(
+        experiment().model_dump(mode="json")
+        | {"searches": {"prac": {"method": "prac", "rounds": 3},
+                        "drawn": {"method": "prac", "rounds": 3, "sizes": {"like": "prac"}}}}
+    )  # fmt: skip
+    tickets, jobs, _ = turn(spec, "drawn", sizes={1: 300, 2: 300, 3: 200})
+    assert [len(job.view.samples) for job in jobs] == [len(DATA.train), 300, 300]
+    assert not torch.equal(jobs[1].view.samples, jobs[2].view.samples)
+    assert [len(ticket.samples) for ticket in tickets] == [300, 300, 200], "as chosen for the next round"
+    assert all(ticket.reasons is None for ticket in tickets)
+    tickets, jobs, _ = turn(spec, "drawn", sizes={1: 300})
+    assert len(tickets) == len(jobs) == 2, "it ends with the other search"
+
+
+def test_masks_are_pruned_and_weights_go_back_as_in_imp():
+    tickets, jobs, results = turn(experiment())
+    for ticket, job in zip(tickets, jobs, strict=True):
+        before = masks.alive(ticket.before)
+        assert masks.alive(ticket.mask) == before - masks.due(0.2, before)
+        assert torch.equal(job.start["conv1.weight"], jobs[0].start["conv1.weight"])
+        kept = torch.cat([results[job.key].state[n][ticket.mask[n]].abs() for n in ticket.mask])
+        gone = torch.cat([results[job.key].state[n][ticket.before[n] & ~ticket.mask[n]].abs() for n in ticket.mask])
+        assert gone.max() <= kept.min()
+
+
+def test_a_search_goes_on_from_its_last_set():
+    tickets, jobs, _ = turn(experiment())
+    again, rest, _ = turn(experiment(against="before"), resumed=tickets[1])
+    assert torch.equal(rest[0].view.samples, tickets[1].samples)
+    assert rest[0].key == jobs[2].key
+    assert [ticket.round for ticket in again] == [3]
+
+
+def test_the_hardest_samples_come_first_with_why():
+    samples, forgotten = torch.tensor([4, 9, 2, 7]), torch.tensor([1, NEVER, 0, 3])
+    assert hardest(samples, forgotten) == ((9, "never learned"), (7, "forgotten 3 times"), (4, "forgotten 1 time"))
+
+
+@pytest.mark.parametrize(
+    ("differences", "verdict"),
+    [([0.0, 0.1, -0.1], "passed"), ([-3.0, -3.1, -2.9], "failed"), ([-3.0, 3.0, 0.0], "undecided"), ([0.0], "none")],
+)
+def test_a_saving_counts_only_where_accuracy_is_not_inferior_within_the_margin(differences, verdict):
+    check = Savings(method="savings", this=Side(arm="t", search="a"), that=Side(arm="t", search="b"), at=0.5)
+    rows = [
+        {"difference": d, "this_images": 25, "that_images": 100, "sparsity": 0.5, "count": 300,
+         "this_accuracy": 0.9, "that_accuracy": 0.9}
+        for d in differences
+    ]  # fmt: skip
+    head, held = judged(check, "a/b", rows, "")
+    assert (head.verdict, held.verdict) == (verdict, verdict)
+    assert head.figure == 75.0
+    assert held.figure == pytest.approx(sum(differences) / len(differences))
+
+
+# In a run
+
+SPEC = {
+    "title": "test",
+    "seeds": [0, 1, 2],
+    "afresh": True,
+    "network": {"name": "conv3", "width": 0.1},
+    "recipe": {"epochs": 6, "batch": 64, "lr": 0.05},
+    "searches": {
+        "imp": {"method": "imp", "rate": {"conv": 0.2}, "rounds": 3},
+        "prac": {"method": "prac", "rounds": 3, "stop": {"epsilon": 0.2, "window": 2}},
+        "drawn": {"method": "prac", "rounds": 3, "sizes": {"like": "prac"}},
+    },
+    "arms": {"ticket": {"ticket": "each"}},
+    "checks": {
+        "saved": {
+            "method": "savings",
+            "this": {"arm": "ticket", "search": "prac"},
+            "that": {"arm": "ticket", "search": "imp"},
+            "at": 0.5,
+            "margin": 50.0,
+        }
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return Bench(tmp_path_factory.mktemp("prac"))
+
+
+@pytest.fixture(scope="module")
+def whole(bench: Bench) -> str:
+    run = bench.create(SPEC)
+    bench.finish(run)
+    return run
+
+
+def test_sets_are_files_whose_counts_are_rows(bench, whole):
+    sets = bench.science(whole)["sets"]
+    assert len(sets) == 2 * 3 * 3
+    for name, _, number, size, training, pruning, both, sha256 in sets:
+        held = read(object_path(bench.files, sha256))[0]
+        assert len(held["samples"]) == size
+        if name == "prac":
+            assert training + pruning + both == size
+            assert int((held["reasons"] == CEP).sum()) == pruning
+        else:
+            assert "reasons" not in held
+            assert number == 3 or size > 0
+    shown = "SELECT count(*), min(reason) FROM samples p JOIN searches s ON s.id = p.search WHERE s.run = :run"
+    [(count, reason)] = bench.rows(shown, whole)
+    assert count > 0
+    assert reason.startswith("forgotten")
+
+
+def test_what_is_seen_is_what_is_charged_and_a_saving_is_told(bench, whole):
+    charged = (
+        "SELECT sum(r.images) FROM rounds r JOIN searches s ON s.id = r.search WHERE s.run = :run AND s.name = '{}'"
+    )
+    [(imp,)], [(prac,)] = (bench.rows(charged.format(name), whole) for name in ("imp", "prac"))
+    assert prac < imp
+    [(planned,)] = bench.rows("SELECT images_planned FROM runs WHERE id = :run", whole)
+    [(done,)] = bench.rows("SELECT sum(images) FROM trainings WHERE run = :run", whole)
+    # First tickets are found on all the data, as imp's is, and so are one training more than names can tell.
+    assert planned - done in {seeds * 6 * 1197 for seeds in range(7)}
+    [head] = [row for row in bench.science(whole)["checks"] if row[2] == ""]
+    assert head[3] == pytest.approx(100 * (1 - prac / imp), abs=5)
+    assert head[10] == "passed"
+    traces = "SELECT count(*) FROM traces c JOIN trainings t ON t.id = c.training WHERE t.run = :run AND kind = '{}'"
+    assert bench.rows(traces.format(DISTANCE), whole)[0][0] > 0
+
+
+@pytest.mark.parametrize("after", [9])
+def test_a_killed_run_ends_in_the_same_rows(bench, whole, after):
+    from store.editing import set_state
+    from tests.engine.test_run import wait_for
+
+    run = bench.create(SPEC)
+    engine = bench.start(run)
+    done = f"SELECT 1 FROM trainings WHERE run = :run AND state = 'done' GROUP BY run HAVING count(*) > {after}"
+    wait_for(bench, run, done)
+    engine.kill()
+    engine.wait()
+    engine.stdout.close()
+    set_state(bench.conn, run, "running")
+    bench.finish(run)
+    assert bench.science(run) == bench.science(whole)
+
+
+def test_the_forecast_takes_whole_sets_until_it_knows_better(bench, whole):
+    done = plan(SPEC)
+    assert done.returncode == 0, done.stderr
+    [(images,)] = bench.rows("SELECT sum(images) FROM trainings WHERE run = :run", whole)
+    assert json.loads(done.stdout)["images"]["total"] > images
+
+
+def test_a_set_serves_another_run_of_another_network_which_holds_on_to_its_file(bench, whole):
+    subset = {"run": whole, "search": "prac", "round": 2}
+    spec = SPEC | {
+        "network": {"name": "lenet-300-100", "width": 0.2},
+        "searches": {"imp": {"method": "imp", "rate": {"linear": 0.2}, "rounds": 2, "data": {"subset": subset}}},
+        "checks": {},
+    }
+    run = bench.create(spec)
+    bench.finish(run)
+    [(size,)] = bench.rows(
+        "SELECT x.size FROM sets x JOIN rounds r ON r.id = x.round JOIN searches s ON s.id = r.search"
+        " WHERE s.run = :run AND s.name = 'prac' AND r.seed = 0 AND r.round = 2",
+        whole,
+    )
+    seen = "SELECT DISTINCT t.train_images FROM members m JOIN trainings t ON t.id = m.training WHERE t.run = :run"
+    assert bench.rows(seen, run) == [(size,)], "one set, of the first seed, for all"
+    arms = "SELECT DISTINCT t.train_images FROM evaluations e JOIN trainings t ON t.id = e.training WHERE t.run = :run"
+    assert bench.rows(arms, run) == [(1197,)], "tickets are trained on all the data"
+    held = "SELECT count(*) FROM file_uses WHERE run = :run AND role = 'samples' AND ticket IS NULL"
+    assert bench.rows(held, run) == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("subset", "words"),
+    [
+        ({"run": "nobody"}, "no run has the id 'nobody'"),
+        ({"run": "WHOLE"}, "has sets of prac, drawn: name one of them"),
+        ({"run": "WHOLE", "search": "imp"}, "has sets of prac, drawn"),
+        ({"run": "WHOLE", "search": "prac", "round": 9}, "has no set of round 9 of prac (it has 1, 2, 3)"),
+    ],
+)
+def test_a_set_that_is_not_there_is_refused_in_one_line(bench, whole, subset, words):
+    subset = {key: whole if value == "WHOLE" else value for key, value in subset.items()}
+    searches = {"imp": {"method": "imp", "rate": {"conv": 0.2}, "rounds": 1, "data": {"subset": subset}}}
+    done = plan(SPEC | {"searches": searches, "checks": {}}, "--db", str(bench.db))
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_set_of_other_data_is_refused(bench, whole):
+    searches = {"imp": {"method": "imp", "rate": {"conv": 0.2}, "rounds": 1}}
+    searches["imp"]["data"] = {"subset": {"run": whole, "search": "prac"}}
+    done = plan(SPEC | {"searches": searches, "checks": {}, "data": {"fraction": 0.5}}, "--db", str(bench.db))
+    assert done.returncode == 2
+    assert "chosen from other data" in done.stderr
+
+
+def test_what_a_round_observed_is_taken_from_another_run_with_its_weights(bench):
+    changes = {"afresh": False, "keep": "rounds", "seeds": [5], "checks": {}}
+    first, second = (bench.create(SPEC, **changes) for _ in range(2))
+    bench.finish(first)
+    bench.finish(second)
+    taken = "SELECT count(*), count(taken_from) FROM trainings WHERE run = :run"
+    [(count, copied)] = bench.rows(taken, second)
+    assert count == copied
+    own, other = bench.science(first), bench.science(second)
+    assert own == other
+    assert own["traces"]
+    assert own["sets"]
