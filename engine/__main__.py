@@ -1,5 +1,6 @@
 """The engine's command line: `plan` (what a spec will cost and whether it can run), `run` (train it), `prepare` (have a
-data set on this machine), `data` (which there are) and `cards` (what one operation on each card says).
+data set on this machine), `data` (which there are), `samples` (the hardest of a round, with their images) and `cards`
+(what one operation on each card says).
 
 Spoken by programs, not people: `plan -` reads an experiment as JSON and prints the forecast as JSON, `prepare -` reads
 a preset's [data] and ends with what is known of it as JSON. Exit codes: 0 done, 1 failed, 2 refused with one line on
@@ -25,6 +26,7 @@ from engine import cards
 from engine.data import SOURCES, DataError, facts, prepare, there
 from engine.devices import Busy, DeviceError
 from engine.forecast import Unreachable
+from engine.gallery import gallery
 from engine.plan import plan
 from engine.recording import Owned
 from engine.run import run
@@ -67,6 +69,15 @@ def main() -> int:
     listing = verbs.add_parser("data", help="what is known of each data set")
     listing.add_argument("spec", nargs="?", help="only that of a preset's [data] as JSON, - for standard input")
     listing.add_argument("--json", action="store_true", required=True, help="print it as JSON")
+    showing = verbs.add_parser("samples", help="the hardest samples of a round, with their images")
+    showing.add_argument("run", help="id of the run, or its first letters")
+    showing.add_argument("--db", type=Path, required=True, help="the store")
+    showing.add_argument("--files", type=Path, help="folder of the run's files, where it was moved")
+    showing.add_argument("--search", help="search that chose them; else the first that chooses any")
+    showing.add_argument("--seed", type=int, help="its seed; else the first")
+    showing.add_argument("--round", type=int, help="round that chose them; else the last")
+    showing.add_argument("--count", type=int, default=12, help="how many at most")
+    showing.add_argument("--json", action="store_true", required=True, help="print them as JSON")
     carding = verbs.add_parser("cards", help="every card, who computes on it, and whether one operation there works")
     carding.add_argument("--json", action="store_true", required=True, help="print it as JSON")
     given = parser.parse_args()
@@ -75,6 +86,10 @@ def main() -> int:
             return run(given.run, given.db, given.files, given.claim)
         if given.verb == "cards":
             print(json.dumps(_cards()))
+            return 0
+        if given.verb == "samples":
+            asked = (given.search, given.seed, given.round, given.count)
+            print(json.dumps(gallery(given.db, given.run, given.files, *asked)))
             return 0
         if given.verb == "data" and given.spec is None:
             print(json.dumps([_known(Data(name=name)) for name in SOURCES if name != "folder"]))

@@ -160,6 +160,26 @@ def data_set(data: Data) -> dict[str, Any]:
     return _asked("data", "-", "--json", given=data.model_dump_json())
 
 
+def samples(
+    db: Path,
+    files: Path | None,
+    run: str,
+    search: str | None = None,
+    seed: int | None = None,
+    number: int | None = None,
+    count: int = 12,
+) -> dict[str, Any]:
+    """The hardest samples of a round's set with their images: the engine reads both, which takes seconds. Without
+    `files` they are looked for where the run put them.
+
+    Raises:
+        LaunchError: there is no such set, or its images are not there; says why.
+    """
+    given = {"--files": files, "--search": search, "--seed": seed, "--round": number, "--count": count}
+    options = [f"{name}={value}" for name, value in given.items() if value is not None]
+    return _asked("samples", run, f"--db={db}", "--json", *options)
+
+
 def _asked(*arguments: str, given: str = "") -> Any:
     """What the engine answers to a question, as JSON."""
     try:

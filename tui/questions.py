@@ -250,10 +250,11 @@ def _split(rows: list[Check]) -> list[Curve]:
 
 def _names(check: Check) -> list[str]:
     """Its series, "step 20" before "step 100"."""
-    return sorted({point.series for point in check.points}, key=_natural)
+    return sorted({point.series for point in check.points}, key=natural)
 
 
-def _natural(text: str) -> list[tuple[int, int, str]]:
+def natural(text: str) -> list[tuple[int, int, str]]:
+    """What names with numbers in them are sorted by: "step 20" before "step 100"."""
     return [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in re.split(r"(\d+)", text)]
 
 

@@ -14,11 +14,12 @@ from typing import Any
 from store import report as queries
 from store.answers import Check, checks_of
 from store.reading import Reader, Rows
-from tui import questions
+from tui import questions, traces
 from tui.app.wording import DASH, count, duration, moment, percent, plural
 from tui.commands.output import table, width
 from tui.drawing import SPARSITY_TICKS, Series, by_remaining, draw, published
 from tui.questions import wrapped
+from tui.sets import lines as set_lines
 
 PLOT_ROWS = 22
 CURVE_ROWS = 13
@@ -40,6 +41,7 @@ def report(reader: Reader, run: str, columns: int = 80, colour: bool = False) ->
         for query in (
             *(queries.accuracy, queries.cost, queries.cost_to_sparsity, queries.overlap, queries.loss),
             *(queries.copies, queries.controls, queries.checks, queries.curves, queries.published),
+            *(queries.sets, queries.early, queries.traces),
         )
     }
     answered = checks_of(answers["checks"][1], answers["curves"][1])
@@ -50,6 +52,10 @@ def report(reader: Reader, run: str, columns: int = 80, colour: bool = False) ->
         _block("Accuracy against sparsity", ("", accuracy), lambda _: plot(accuracy, printed, columns, colour)),
         _block("Published, not measured here", answers["published"], lambda rows: _published(rows, columns)),
         _block("What a sparsity cost", answers["cost_to_sparsity"], _reached),
+        _block("Samples that matter", answers["sets"], lambda rows: set_lines(rows, columns)),
+        _block("Trainings that may end early", answers["early"], lambda rows: traces.early_lines(rows, columns)),
+        _block("Traces of trainings", answers["traces"], lambda rows: traces.kind_lines(rows, columns)),
+        *_curves(reader, run, answers["traces"][1], answers["early"][1], columns, colour),
         _block("Overlap of members", answers["overlap"], _overlap),
         _block("Loss a round", answers["loss"], _loss),
         _block("", answers["copies"], _copies),
@@ -173,6 +179,17 @@ def _block(title: str, answered: tuple[str, Rows], lines: Callable[[Rows], list[
 
 
 # Blocks
+
+
+def _curves(reader: Reader, run: str, traced: Rows, early: Rows, columns: int, colour: bool) -> list[Block]:
+    """A plot of every kind of trace but variants of one, with its threshold where it has one."""
+    found = []
+    for kind in traces.families(row["kind"] for row in traced):
+        sql = queries.trace_curves(run, kind)
+        epsilons = [row["epsilon"] for row in early]
+        lines = traces.curve_lines(kind, queries.answer(reader, sql), epsilons, columns, colour)
+        found += [Block("", ["", *lines], sql)] if lines else []
+    return found
 
 
 def _accuracy(rows: Rows, cost: Rows, columns: int) -> list[str]:

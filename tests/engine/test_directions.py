@@ -8,6 +8,7 @@ from statistics import mean
 
 import pytest
 
+from presets.loading import load
 from tests.engine.running import Bench
 
 HALF = {"name": "digits", "fraction": 0.5}
@@ -180,3 +181,46 @@ def test_colt_loses_between_its_rate_and_twice_that_every_round(colt):
         before = prunable if number == 1 else before
         assert RATE - 1e-3 <= 1 - remaining / before <= 2 * RATE + 1e-3
         before = remaining
+
+
+# Gradient flow and moving masks: arXiv 2010.03533
+
+
+@pytest.fixture(scope="module")
+def dynamics(bench: Bench) -> str:
+    spec = load("dynamics-lenet-5-mnist-smoke").model_dump(mode="json", exclude_none=True)
+    return finished(bench, **spec | {"seeds": SEEDS, "title": "dynamics"})
+
+
+def beginnings(bench: Bench, run: str) -> dict[str, list[float]]:
+    """The lowest and highest gradient flow before the first step over seeds, by arm."""
+    rows = bench.rows(
+        "SELECT a.name, min(c.value), max(c.value) FROM traces c JOIN evaluations e ON e.training = c.training"
+        " JOIN arms a ON a.id = e.arm LEFT JOIN tickets t ON t.id = e.ticket LEFT JOIN rounds r ON r.id = t.round"
+        " LEFT JOIN searches s ON s.id = r.search WHERE a.run = :run AND c.kind = 'gradient flow' AND c.step = 0"
+        " AND (s.name IS NULL OR s.name = 'static' OR a.name = 'scratch') GROUP BY 1",
+        run,
+    )
+    return {name: bounds for name, *bounds in rows}
+
+
+def test_a_dense_start_under_a_sparse_mask_has_hardly_a_gradient_and_a_sparse_start_has_one(bench, dynamics):
+    flows = beginnings(bench, dynamics)  # measured 0.001 to 0.006 against 0.5 to 50
+    for dense in ("own", "scratch"):
+        for scaled in ("neuron", "layer"):
+            assert 20 * flows[dense][1] < flows[scaled][0]
+
+
+def test_a_ticket_answers_as_what_it_was_pruned_from_and_lies_in_its_basin_and_scratch_does_not(bench, dynamics):
+    found = answers(bench, dynamics)
+    near, far = (found["solutions", "gmp", f"{pair} disagreement"] for pair in ("ticket/pruned", "pruned/scratch"))
+    assert 2 * near < far  # measured 2.7 and 10.5 % over six seeds
+    assert found["solutions", "gmp", "ticket/pruned barrier"] < 5  # measured 1.1
+    assert found["solutions", "gmp", "pruned/scratch barrier"] > 15  # measured 31
+
+
+def test_tickets_beat_scratch_a_sparse_start_a_dense_one_and_rigl_set(bench, dynamics):
+    found = answers(bench, dynamics)
+    assert found["start", "gmp", ""] > 3  # measured 7.4 ± 1.8
+    assert found["sparse-start", "static", ""] > 3  # measured 14 ± 8
+    assert found["gradients", "rigl/set", ""] > 2  # measured 11 ± 6

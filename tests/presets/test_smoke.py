@@ -62,6 +62,7 @@ def short(name: str, source: str = "") -> Experiment:
             search |= {"run": source, "search": SEARCH}
         elif "sparsity" in search:
             search["sparsity"] = search["sparsity"][-1:]
+            search |= {"begin": "0 steps", "end": "2 steps"} if search["method"] == "gmp" else {}
         elif not isinstance(search["rate"], dict) or "like" not in search["rate"]:
             search["rounds"] = 1
     return Experiment.model_validate(spec)

@@ -23,6 +23,7 @@ from store.liveness import this_process
 from store.writing import Writer
 from tests.program import FinishedRun
 from tests.tui.answering import answer, answer_all
+from tests.tui.tracing import trace_all
 from tui import launch
 from tui.app.actions import ACTIONS, PLACES
 from tui.app.app import TombolaApp, farewell
@@ -32,6 +33,7 @@ from tui.app.screens.new import NewScreen, read_seeds
 from tui.app.screens.run import KINDS, PLACED, RunScreen
 from tui.app.screens.runs import RunsScreen
 from tui.app.widgets.panel import Panel
+from tui.app.wording import count
 
 SIZES = [(80, 24), (200, 50)]
 
@@ -266,7 +268,7 @@ def test_any_size_will_do(store, size):
         await pilot.resize_terminal(*size)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, RunScreen))
-        for key in "1234567":
+        for key in "123456789":
             await pilot.press(key)
             await pilot.pause(0.05)
         await pilot.resize_terminal(100, 30)
@@ -314,6 +316,131 @@ def test_figures_of_a_paper_are_marked_as_such_beside_those_measured(store, size
         assert "× published: random" in panel(app, 5)
 
     drive(store, scenario, size)
+
+
+# Samples that matter, and traces
+
+
+@pytest.fixture
+def traced(store: Path) -> Path:
+    """A store whose colt chooses samples, and leaves traces of two kinds."""
+    with Writer(store) as writer:
+        trace_all(writer, one(store, "SELECT id FROM runs"))
+    return store
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_sets_are_stacked_by_what_they_are_made_of_beside_images_seen(traced, size):
+    most = one(traced, "SELECT max(train_images) FROM trainings")
+    images = one(traced, "SELECT max(images) FROM cost_by_round WHERE search = 'imp' AND seed = 0")
+
+    async def scenario(app, pilot):
+        await open_run(app, pilot)
+        await pilot.press("8")
+        assert [p.number for p in app.screen.query(Panel) if p.display] == [8]
+        await until(pilot, lambda: "▸     2" in panel(app, 8))
+        assert "samples that matter · colt seed 0 round 2" in shown(app)
+        text = panel(app, 8)
+        assert re.search(r"1  █+▓▒+ .* 30 +" + f"{100 * 30 / most:.1f} %", text)
+        assert re.search(r"2  █+▓▒+ .* 39 +", text)
+        assert "█ forgotten or never learned" in text
+        assert f"imp, plain {count(images)}" in text
+        await pilot.press("left")
+        await until(pilot, lambda: "▸     1" in panel(app, 8))
+        await pilot.press("down")
+        await until(pilot, lambda: "colt seed 1" in shown(app))
+        await pilot.press("down")
+        await until(pilot, lambda: "imp has chosen no samples" in panel(app, 8))
+        await pilot.press("down")
+        await until(pilot, lambda: "imp seed 1" in shown(app))
+        await pilot.press("down")
+        await until(pilot, lambda: "░ drawn at random" in panel(app, 8))
+        assert "this panel failed" not in panel(app, 8)
+
+    drive(traced, scenario, size)
+
+
+def test_the_hardest_samples_are_drawn_where_there_is_room_and_asked_for_once_a_round(traced, monkeypatch):
+    asked: list[tuple[object, ...]] = []
+
+    def samples(db, files, run, search, seed, number, count):
+        asked.append((search, seed, number))
+        if number == 1:
+            raise launch.LaunchError("the images are not there")
+        one = {"index": 7, "label": 3, "reason": "never learned", "forgotten": None, "image": "AP8A/w=="}
+        return {"search": search, "seed": seed, "round": number, "size": 9, "shape": [1, 2, 2], "samples": [one] * 3}
+
+    monkeypatch.setattr(launch, "samples", samples)
+
+    async def scenario(app, pilot):
+        await open_run(app, pilot)
+        await pilot.pause(0.3)
+        assert asked == [], "nobody looks at them"
+        await pilot.press("8")
+        await until(pilot, lambda: "hardest samples of round 2" in panel(app, 8))
+        assert re.search(r"▀▀ .*▀▀ .*▀▀", panel(app, 8))
+        assert panel(app, 8).count("#7 is 3") == 3
+        await pilot.press("left")
+        await until(pilot, lambda: "the images are not there" in panel(app, 8))
+        change(traced, "UPDATE runs SET note = 'changed'")
+        await until(pilot, lambda: app.screen.run.note == "changed")
+        await pilot.pause(0.2)
+        assert asked == [("colt", 0, 2), ("colt", 0, 1)]
+        await pilot.resize_terminal(80, 24)
+        await pilot.press("right")
+        await until(pilot, lambda: "▸     2" in panel(app, 8))
+        await pilot.pause(0.2)
+        assert len(asked) == 2, "there is no room for them"
+
+    drive(traced, scenario, (200, 50))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_traces_of_a_round_are_drawn_kind_by_kind_with_the_threshold_of_the_mask(traced, size):
+    async def scenario(app, pilot):
+        await open_run(app, pilot)
+        await pilot.press("9")
+        await until(pilot, lambda: "mask distance" in panel(app, 9))
+        assert "member 0 0.02  ▲ member 1 0.02  ┄ threshold 0.07" in panel(app, 9)
+        if size[1] < 30:
+            assert "PgUp, PgDn: turnover" in panel(app, 9)
+            await pilot.press("pagedown", "pagedown")
+        assert "turnover" in panel(app, 9)
+        assert "● conv1 member 0 0.0333" in panel(app, 9)
+        await pilot.press("down")
+        await until(pilot, lambda: "colt seed 1" in shown(app))
+        await pilot.press("down")
+        await until(pilot, lambda: "no hook has left a trace in round 2 of imp" in panel(app, 9))
+
+    drive(traced, scenario, size)
+
+
+def test_panels_that_a_run_has_nothing_for_are_not_listed_but_say_so(store):
+    async def scenario(app, pilot):
+        await open_run(app, pilot)
+        await until(pilot, lambda: "7 questions" in shown(app))
+        assert "8" not in app.screen.query_one("#tabs").text
+        await pilot.press("shift+tab")
+        assert [p.number for p in app.screen.query(Panel) if p.display] == [7]
+        await pilot.press("8")
+        await until(pilot, lambda: "no search of this run chooses samples" in panel(app, 8))
+        assert "8 sets" in shown(app)
+        await pilot.press("9")
+        await until(pilot, lambda: "no hook has left a trace" in panel(app, 9))
+
+    drive(store, scenario)
+
+
+def test_on_a_small_terminal_the_panels_far_from_the_one_shown_have_their_numbers_only(traced):
+    async def scenario(app, pilot):
+        await open_run(app, pilot)
+        await pilot.press("9")
+        await until(pilot, lambda: "9 traces" in shown(app))
+        line = app.screen.query_one("#tabs").text.splitlines()[0]
+        assert len(line) <= 79
+        assert re.fullmatch(r" 1  2 .* 7 questions  8 sets  9 traces ", line)
+
+    drive(traced, scenario)
 
 
 # Questions
@@ -701,7 +828,7 @@ def test_a_preset_is_found_by_words_of_its_name_title_or_paper(many, tmp_path):
         await until(pilot, lambda: highlighted(app) == "digits-demo")
         whole = listed(app)
         assert whole[:3] == ["rigl-cifar10", "rigl-cifar10-smoke", "rigl-cifar10-long"]
-        await pilot.press("slash", *"rigl")
+        await pilot.press("slash", *"rigl-cifar10")
         assert listed(app) == whole[:3]
         await until(pilot, lambda: app.screen.query_one("#name", Input).value == "rigl-cifar10")
         await pilot.press("down", "down", "up")

@@ -220,8 +220,8 @@ def test_a_curve_that_is_not_there_is_said(answered: Tombola):
         (["--check", "x"], "no answer to a check 'x' (answered: mask, "),
         (["--check", "stability", "--part", "x"], "no curve of 'x' (parts with one: step 20, step 100)"),
         (["--part", "x"], "--part goes with --check"),
-        (["--check", "stability", "--x", "round"], "--check draws one curve of one run"),
-        (["--check", "stability", "--arm", "ticket"], "--check draws one curve of one run"),
+        (["--check", "stability", "--x", "round"], "--check is drawn of one run"),
+        (["--check", "stability", "--arm", "ticket"], "--check is drawn of one run"),
     ):
         assert words in answered("plot", RUN, *arguments, code=2).stderr
 

@@ -44,6 +44,11 @@ name_option = click.option("--name", help="What to call the run; its id begins w
 @click.option("--afresh", is_flag=True, help="Train everything, also what another run has done to the bit.")
 @click.option("--like", metavar="RUN", help="Run the experiment of another run again, instead of a preset.")
 @click.option(
+    "--subset",
+    metavar="RUN[@[SEARCH/]ROUND]",
+    help="Find tickets on the samples that another run has chosen (its last round's, else that round's).",
+)
+@click.option(
     "--ticket",
     metavar="RUN[@[SEARCH/]ROUND]",
     help="Take the tickets of another run, or that of one round, onto the preset's data.",
@@ -59,6 +64,7 @@ def command(
     name: str | None,
     afresh: bool,
     like: str | None,
+    subset: str | None,
     ticket: str | None,
 ) -> int:
     """Start an experiment and watch it.
@@ -78,6 +84,8 @@ def command(
         sets = (*sets, "afresh=true")
     if ticket:
         sets = (*sets, *_taken(ticket, ordered(())[0]))
+    if subset:
+        sets = (*sets, *_on_subset(subset, ordered(())[0]))
     experiment, label = ordered(sets)
     run = start(experiment, label, name, device, wait)
     click.echo(run)
@@ -165,14 +173,28 @@ def _taken(ticket: str, experiment: Experiment) -> list[str]:
     if len(takers) != 1:
         has = "none" if not takers else "several: name the run in each, with --set"
         raise Refused(f'--ticket is for an experiment with one search of method "transfer"; this one has {has}')
-    run, _, rest = ticket.partition("@")
+    return [f"searches.{takers[0]}.{key}={value}" for key, value in _named("--ticket", ticket).items()]
+
+
+def _on_subset(subset: str, experiment: Experiment) -> list[str]:
+    """The settings by which every search of `experiment` sees the samples that RUN, RUN@5 or RUN@prac/5 has chosen."""
+    finders = [name for name, search in experiment.searches.items() if search.method != "transfer"]
+    if not finders:
+        raise Refused("--subset is for an experiment that searches; this one does not")
+    named = _named("--subset", subset)
+    return [f"searches.{name}.data.subset.{key}={value}" for name in finders for key, value in named.items()]
+
+
+def _named(option: str, text: str) -> dict[str, str]:
+    """Run, search and round out of RUN, RUN@12, RUN@colt or RUN@colt/12, as far as they are named."""
+    run, _, rest = text.partition("@")
     search, slash, number = rest.rpartition("/")
     if rest and not number.isdecimal() and not slash:
         search, number = number, ""
     if (rest and not (number or search)) or (number and not number.isdecimal()):
-        raise Refused(f"--ticket {plain(ticket)}: write RUN, RUN@12, RUN@colt or RUN@colt/12")
+        raise Refused(f"{option} {plain(text)}: write RUN, RUN@12, RUN@colt or RUN@colt/12")
     settings = {"run": resolve(reader(), run), "search": search, "round": number}
-    return [f"searches.{takers[0]}.{key}={value}" for key, value in settings.items() if value]
+    return {key: value for key, value in settings.items() if value}
 
 
 def _room(folder: Path) -> int:

@@ -23,8 +23,8 @@ WIDEST = 100
 def command(run: str, as_json: bool) -> None:
     """Show a run's results, each with the SQL that gives it.
 
-    Accuracy of every arm at every ticket, what it cost, how much members agreed, and the answers to its questions, with
-    their curves. Works while the run goes on, too.
+    Accuracy of every arm at every ticket, what it cost, which samples mattered and how trainings went, how much members
+    agreed, and the answers to its questions, with their curves. Works while the run goes on, too.
     """
     store = reader()
     run = resolve(store, run)
@@ -33,7 +33,15 @@ def command(run: str, as_json: bool) -> None:
     from store import report as queries
 
     figures = (queries.accuracy, queries.cost, queries.cost_to_sparsity, queries.overlap, queries.loss)
-    more = (queries.copies, queries.controls, queries.checks, queries.curves)
+    more = (
+        queries.sets,
+        queries.early,
+        queries.traces,
+        queries.copies,
+        queries.controls,
+        queries.checks,
+        queries.curves,
+    )
     asked = {query.__name__: query(run) for query in (*figures, *more)}
     answers = {name: queries.answer(store, sql) for name, sql in asked.items()}
     return print_json({**store.run(run), **answers, "alerts": store.alerts(run), "sql": asked})

@@ -1,6 +1,7 @@
 """One run, live: panels in a grid, or one at a time on a small terminal.
 
-Questions need room for their sentences and curves: they are not in the grid, and have the screen for themselves.
+Questions need room for their sentences and curves, and not every run has samples that matter or traces: they are not in
+the grid, and have the screen for themselves. The line of panels leaves out those that this run has nothing for.
 """
 
 from __future__ import annotations
@@ -8,15 +9,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rich.text import Text
+from textual import work
 from textual.app import ComposeResult
 from textual.containers import Container
+from textual.message import Message
 
 from store.live import Focus, Run
 from tui.app.actions import bindings
 from tui.app.look import ACCENT, DIM
 from tui.app.screens.base import PlaceScreen
 from tui.app.watching import RunSeen, Wish
-from tui.app.widgets import questions
+from tui.app.widgets import questions, sets, traces
 from tui.app.widgets.bars import LAYERS, OVERLAP
 from tui.app.widgets.canvas import Canvas
 from tui.app.widgets.curves import CURVES, MEASURES
@@ -25,20 +28,42 @@ from tui.app.widgets.figures import FIGURES
 from tui.app.widgets.heads import idle_calls, run_lines
 from tui.app.widgets.panel import Panel, Scene
 from tui.app.widgets.questions import QUESTIONS
+from tui.app.widgets.sets import SETS
+from tui.app.widgets.traces import TRACES
 from tui.app.widgets.words import LOG
+from tui.gallery import Gallery, gallery
 from tui.plain import plain
 
-KINDS = {1: DRUM, 2: CURVES, 3: LAYERS, 4: OVERLAP, 5: FIGURES, 6: LOG, 7: QUESTIONS}
+KINDS = {1: DRUM, 2: CURVES, 3: LAYERS, 4: OVERLAP, 5: FIGURES, 6: LOG, 7: QUESTIONS, 8: SETS, 9: TRACES}
 
 PLACED = (1, 5, 2, 3, 4, 6)
 """Panels in the order in which the grid takes them up, row by row."""
 
-ALONE = 7
-"""The panel that is never in the grid."""
+ALONE = (7, 8, 9)
+"""Panels that are never in the grid."""
+
+ASKED = 7
+"""The panel in which arrows choose a question and its curve."""
+
+CHOSEN = 8
+"""The panel that shows the hardest samples, where there is room."""
+
+GALLERY = 40
+"""Samples that are asked for: as many small images as a large terminal has room for."""
+
+TRACED = 9
+"""The panel that is scrolled from one kind of trace to the next."""
 
 
 class RunScreen(PlaceScreen):
     """What a person looks at is a search, a seed and a round; every panel shows that."""
+
+    class GalleryCame(Message):
+        """Images of the hardest samples have come from the engine, or why they have not."""
+
+        def __init__(self, gallery: Gallery) -> None:
+            super().__init__()
+            self.gallery = gallery
 
     place = "run"
     BINDINGS = bindings("run")
@@ -50,12 +75,13 @@ class RunScreen(PlaceScreen):
         self._point: Focus | None = None
         self._alone = 0
         self._tab = 1
+        self._asking = False
 
     def compose(self) -> ComposeResult:
         yield Canvas(id="head")
         yield Canvas(id="tabs")
         with Container(id="panels"):
-            for number in (*PLACED, ALONE):
+            for number in (*PLACED, *ALONE):
                 yield Panel(number, KINDS[number])
         yield Canvas(id="foot")
 
@@ -105,14 +131,32 @@ class RunScreen(PlaceScreen):
             panel.display = panel.number in self._shown
             if self._scene is not None:
                 panel.show(self._scene)
+        if self._shown == [CHOSEN]:
+            self.call_after_refresh(self._ask_gallery)
+
+    def _listed(self) -> list[int]:
+        """Panels that there is something for, and the one shown."""
+        scene = self._scene
+        return [
+            number
+            for number, kind in sorted(KINDS.items())
+            if number == self._tab or scene is None or number not in ALONE or kind.there(scene)
+        ]
 
     def _tabs(self) -> list[Text]:
-        """The names of the panels, and the heading of the one shown."""
+        """The names of the panels, and the heading of the one shown. Where they do not fit, those farthest from that
+        one have their number only."""
+        listed = self._listed()
+        names = {number: f"{KINDS[number].title} " for number in listed}
+        width = self.size.width - 1
+        for number in sorted(listed, key=lambda number: -abs(number - self._tab)):
+            if sum(3 + len(name) for name in names.values()) > width:
+                names[number] = ""
         line = Text(no_wrap=True)
-        for number, kind in KINDS.items():
+        for number, name in names.items():
             here = self._shown == [number]
             line.append(f" {number} ", f"bold {ACCENT}{' reverse' if here else ''}")
-            line.append(f"{kind.title} ", f"bold {ACCENT} reverse" if here else DIM)
+            line.append(name, f"bold {ACCENT} reverse" if here else DIM)
         heading = KINDS[self._tab].heading(self._scene) if self._scene is not None else ""
         return [line, Text(), Text(f" {plain(heading)}", ACCENT)]
 
@@ -128,7 +172,7 @@ class RunScreen(PlaceScreen):
 
     def action_lane(self, lines: int) -> None:
         """Another search and seed, at its newest round; among questions, another of them."""
-        if self._scene is not None and self._shown == [ALONE]:
+        if self._scene is not None and self._shown == [ASKED]:
             self._change(question=questions.moved(self._scene, lines), curve=0, top=None)
             return
         if self._scene is None or (turn := self._scene.view.turn) is None:
@@ -141,7 +185,7 @@ class RunScreen(PlaceScreen):
 
     def action_round(self, rounds: int) -> None:
         """An earlier or later round of the same search and seed; among questions, another curve."""
-        if self._scene is not None and self._shown == [ALONE]:
+        if self._scene is not None and self._shown == [ASKED]:
             self._change(curve=questions.turned(self._scene, rounds))
             return
         if self._scene is None or (turn := self._scene.view.turn) is None:
@@ -170,12 +214,41 @@ class RunScreen(PlaceScreen):
             self._change(arms=(self._scene.arms + 1) % (searches + 1))
 
     def action_scroll(self, pages: int) -> None:
-        if self._scene is not None and self._shown == [ALONE]:
-            size = self.query_one(f"#panel-{ALONE}", Panel).size
+        if self._scene is not None and self._shown == [ASKED]:
+            size = self.query_one(f"#panel-{ASKED}", Panel).size
             self._change(top=questions.scrolled(self._scene, size.width, size.height, pages))
+        elif self._scene is not None and self._shown == [TRACED]:
+            size = self.query_one(f"#panel-{TRACED}", Panel).size
+            self._change(trace=traces.turned(self._scene, size.width, size.height, pages))
         elif self._scene is not None:
             page = max(self.query_one("#panel-6", Panel).size.height - 1, 1)
             self._change(log_back=max(0, self._scene.log_back + pages * page))
+
+    # The hardest samples
+
+    def _ask_gallery(self) -> None:
+        """Ask for the images that the panel has room for, unless they are there: one question at a time."""
+        size = self.query_one(f"#panel-{CHOSEN}", Panel).size
+        if self._scene is None or self._asking or self._shown != [CHOSEN]:
+            return
+        key = sets.wanted(self._scene, size.width, size.height)
+        if key is not None and (self._scene.gallery is None or self._scene.gallery.key != key):
+            self._asking = True
+            self._fetch(*key)
+
+    @work(thread=True, group="gallery", exit_on_error=False)
+    def _fetch(self, search: str, seed: int, number: int) -> None:
+        from tui.launch import LaunchError, samples
+
+        try:
+            found = gallery(samples(self.tombola.db, None, self.run.id, search, seed, number, GALLERY))
+        except (LaunchError, ValueError, KeyError) as error:  # an answer that cannot be read is none
+            found = Gallery(search, seed, number, fault=str(error))
+        self.post_message(self.GalleryCame(found))
+
+    def on_run_screen_gallery_came(self, came: GalleryCame) -> None:
+        self._asking = False
+        self._change(gallery=came.gallery)
 
     # Panels
 
@@ -186,8 +259,8 @@ class RunScreen(PlaceScreen):
         self.fit()
 
     def action_next_panel(self, by: int) -> None:
-        numbers = sorted(KINDS)
-        self._tab = numbers[(self._tab - 1 + by) % len(numbers)]
+        numbers = self._listed()
+        self._tab = numbers[(numbers.index(self._tab) + by) % len(numbers)]
         self._alone = self._tab if self._alone else 0
         self.fit()
 

@@ -14,6 +14,7 @@ from textual.events import Resize
 
 from store.live import View
 from tui.app.widgets.canvas import Canvas
+from tui.gallery import Gallery
 from tui.plain import plain
 
 
@@ -36,16 +37,21 @@ class Scene:
     """Which of its curves is shown."""
     top: int | None = None
     """The first line of the answers that is shown; None: where the chosen question begins."""
+    trace: int = 0
+    """The first kind of trace that is shown."""
+    gallery: Gallery | None = None
+    """The hardest samples that were last asked for."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a panel is: its title, what of a scene it shows, and how."""
+    """What a panel is: its title, what of a scene it shows, and how; `there`: whether there is anything to show."""
 
     title: str
     heading: Callable[[Scene], str]
     part: Callable[[Scene], Any]
     draw: Callable[[Scene, int, int], list[Text]]
+    there: Callable[[Scene], bool] = lambda scene: True
 
 
 class Panel(Canvas):

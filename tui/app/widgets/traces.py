@@ -1,0 +1,114 @@
+"""Traces of a round's trainings over their steps: how far masks move, by layer where it is known, how gradients flow.
+
+A plot for each kind; where there is no room for all, some, and a line says how to see the others.
+"""
+
+from __future__ import annotations
+
+import math
+
+from rich.text import Text
+
+from store.live import Trace, Turn
+from tui.app.look import DIM, note
+from tui.app.widgets.panel import Kind, Scene
+from tui.app.widgets.plot import plot
+from tui.app.wording import layer_name, plural
+from tui.drawing import Series
+from tui.plain import plain
+from tui.questions import natural
+from tui.traces import DISTANCE, MOST, axis, families, number, scaled, thresholds
+
+BESIDE = 120
+"""Columns from which two plots stand side by side."""
+
+LEAST_PLOT = 12
+"""Rows of a plot with its labels and a legend of many layers; with fewer it says nothing."""
+
+
+def draw(scene: Scene, width: int, height: int) -> list[Text]:
+    turn = scene.view.turn
+    if turn is None:
+        return note("nothing has been trained yet", width)
+    if not turn.traces:
+        return note(f"no hook has left a trace in round {turn.round} of {turn.search}, seed {turn.seed}", width)
+    kinds = _kinds(turn)
+    across, down = _grid(kinds, width, height)
+    first = max(0, min(scene.trace, len(kinds) - across * down))
+    shown, left = kinds[first:][: across * down], len(kinds) > across * down
+    room = height - left
+    rows: list[Text] = []
+    for line in range(down):
+        high = (room + line) // down
+        beside = [_plot(turn, kind, (width + 2) // across - 2, high) for kind in shown[line * across :][:across]]
+        rows += _joined(beside, (width + 2) // across)
+    if left:
+        others = ", ".join(kind for kind in kinds if kind not in shown)
+        rows.append(Text(plain(f"PgUp, PgDn: {others}", width), DIM))
+    return rows
+
+
+def turned(scene: Scene, width: int, height: int, pages: int) -> int:
+    """The first kind that is shown after going `pages` back."""
+    kinds = _kinds(scene.view.turn) if scene.view.turn is not None else []
+    across, down = _grid(kinds, width, height)
+    return max(0, min(scene.trace - pages, len(kinds) - across * down))
+
+
+def _kinds(turn: Turn) -> list[str]:
+    return list(families(trace.kind for trace in turn.traces))
+
+
+def _grid(kinds: list[str], width: int, height: int) -> tuple[int, int]:
+    """Plots side by side, and rows of them."""
+    across = 2 if width >= BESIDE and len(kinds) > 1 else 1
+    return across, max(1, min(-(-len(kinds) // across), height // LEAST_PLOT))
+
+
+def _joined(beside: list[list[Text]], wide: int) -> list[Text]:
+    """Plots of equal height side by side, each in `wide` columns."""
+    rows = []
+    for pieces in zip(*beside, strict=True):
+        row = Text(no_wrap=True)
+        for place, piece in enumerate(pieces):
+            row.append(" " * (place * wide - row.cell_len)).append_text(piece)
+        rows.append(row)
+    return rows
+
+
+def _plot(turn: Turn, kind: str, width: int, height: int) -> list[Text]:
+    """A kind, and variants of it beside it; a line each layer and member."""
+    variants = families(trace.kind for trace in turn.traces)[kind]
+    own = [trace for trace in turn.traces if trace.kind in variants]
+    layers = sorted(dict.fromkeys(trace.layer for trace in own), key=natural)
+    own.sort(key=lambda trace: (variants.index(trace.kind), layers.index(trace.layer), trace.member))
+    left = len(own) - MOST
+    lines = scaled(kind, [_line(trace, turn, kind, place) for place, trace in enumerate(own[:MOST])])
+    label, limits = axis(kind)
+    label += f"; {plural(left, 'more line')} not drawn" if left > 0 else ""
+    across = thresholds(lines, [turn.epsilon] if kind == DISTANCE and turn.epsilon is not None else [])
+    return plot([*lines, *across], width, height, x_label="step", y_label=label, y_limits=limits)
+
+
+def _line(trace: Trace, turn: Turn, kind: str, colour: int) -> Series:
+    values = [math.nan if value is None else value for value in trace.values]
+    name = [trace.kind.removeprefix(kind).strip()] if trace.kind != kind else []
+    name += [layer_name(trace.layer)] if trace.layer else []
+    name += [f"member {trace.member}"] if turn.members > 1 else []
+    last = number(trace.values[-1])
+    return Series(" ".join([*(name or ["whole network"]), last]), trace.steps, values, colour=colour)
+
+
+def heading(scene: Scene) -> str:
+    turn = scene.view.turn
+    return "traces" if turn is None else f"traces · {turn.search} seed {turn.seed} round {turn.round}"
+
+
+def _part(scene: Scene) -> object:
+    turn = scene.view.turn
+    return scene.trace, turn and (turn.search, turn.seed, turn.round, turn.members, turn.traces, turn.epsilon)
+
+
+TRACES = Kind(
+    "traces", heading, _part, draw, lambda scene: scene.view.turn is not None and bool(scene.view.turn.traces)
+)
