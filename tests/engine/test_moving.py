@@ -111,10 +111,16 @@ class Watched(Trainer):
 
     def _noted(self, course):
         rig = course.rig
-        weights = dict(zip(NAMES, rig.named(NAMES), strict=True))
-        momentum = {name: rig.optimizer.averages_of(weight)[0].clone() for name, weight in weights.items()}
-        values = {name: weight.detach().clone() for name, weight in weights.items()}
-        return {name: rig.mask(name).clone() for name in NAMES}, values, momentum
+        with rig.turn():  # after the step that is under way there
+            weights = dict(zip(NAMES, rig.named(NAMES), strict=True))
+            momentum = {name: here(rig.optimizer.averages_of(weight)[0]) for name, weight in weights.items()}
+            values = {name: here(weight.detach()) for name, weight in weights.items()}
+            return {name: here(rig.mask(name)) for name in NAMES}, values, momentum
+
+
+def here(tensor):
+    """A copy on the CPU."""
+    return tensor.to("cpu", copy=True)
 
 
 @pytest.mark.parametrize("rule", ["set", "rigl"])
