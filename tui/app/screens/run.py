@@ -19,10 +19,10 @@ from tui.app.actions import bindings
 from tui.app.look import ACCENT, DIM
 from tui.app.screens.base import PlaceScreen
 from tui.app.watching import RunSeen, Wish
-from tui.app.widgets import questions, sets, traces
+from tui.app.widgets import sets
 from tui.app.widgets.bars import LAYERS, OVERLAP
 from tui.app.widgets.canvas import Canvas
-from tui.app.widgets.curves import CURVES, MEASURES
+from tui.app.widgets.curves import CURVES
 from tui.app.widgets.drum import DRUM
 from tui.app.widgets.figures import FIGURES
 from tui.app.widgets.heads import idle_calls, run_lines
@@ -42,17 +42,14 @@ PLACED = (1, 5, 2, 3, 4, 6)
 ALONE = (7, 8, 9)
 """Panels that are never in the grid."""
 
-ASKED = 7
-"""The panel in which arrows choose a question and its curve."""
+LOGGED = 6
+"""The panel that page keys scroll wherever no other takes them."""
 
 CHOSEN = 8
 """The panel that shows the hardest samples, where there is room."""
 
 GALLERY = 40
 """Samples that are asked for: as many small images as a large terminal has room for."""
-
-TRACED = 9
-"""The panel that is scrolled from one kind of trace to the next."""
 
 
 class RunScreen(PlaceScreen):
@@ -115,7 +112,8 @@ class RunScreen(PlaceScreen):
             return
         head = self.query_one("#head", Canvas)
         head.paint(run_lines(self.run, head.size.width or width))
-        self.draw_foot(idle_calls(self.run))
+        elsewhere = {f"turn('{name}')" for number in KINDS.keys() - self._shown for name in KINDS[number].turns}
+        self.draw_foot({*idle_calls(self.run), *elsewhere})
         self.query_one("#tabs", Canvas).paint(self._tabs())
         alone = len(self._shown) == 1
         panels = self.query_one("#panels")
@@ -171,11 +169,8 @@ class RunScreen(PlaceScreen):
     # What is looked at
 
     def action_lane(self, lines: int) -> None:
-        """Another search and seed, at its newest round; among questions, another of them."""
-        if self._scene is not None and self._shown == [ASKED]:
-            self._change(question=questions.moved(self._scene, lines), curve=0, top=None)
-            return
-        if self._scene is None or (turn := self._scene.view.turn) is None:
+        """Another search and seed, at its newest round; or what the panel that is alone takes the key for."""
+        if self._turned("lane", lines) or self._scene is None or (turn := self._scene.view.turn) is None:
             return
         keys = [lane.key for lane in self._scene.view.lanes if lane.rounds]
         at = keys.index((turn.search, turn.seed))
@@ -184,11 +179,8 @@ class RunScreen(PlaceScreen):
         self._look()
 
     def action_round(self, rounds: int) -> None:
-        """An earlier or later round of the same search and seed; among questions, another curve."""
-        if self._scene is not None and self._shown == [ASKED]:
-            self._change(curve=questions.turned(self._scene, rounds))
-            return
-        if self._scene is None or (turn := self._scene.view.turn) is None:
+        """An earlier or later round of the same search and seed; or what the panel that is alone takes the key for."""
+        if self._turned("round", rounds) or self._scene is None or (turn := self._scene.view.turn) is None:
             return
         key = (turn.search, turn.seed)
         newest = next(lane.rounds[-1].round for lane in self._scene.view.lanes if lane.key == key)
@@ -200,29 +192,35 @@ class RunScreen(PlaceScreen):
         self._point = None
         self._look()
 
-    def action_measure(self) -> None:
-        if self._scene is not None:
-            self._change(measure=(self._scene.measure + 1) % len(MEASURES))
-
-    def action_sets(self) -> None:
-        if self._scene is not None:
-            self._change(sets="kept" if self._scene.sets == "removed" else "removed")
-
-    def action_arms(self) -> None:
-        if self._scene is not None:
-            searches = len({lane.search for lane in self._scene.view.lanes})
-            self._change(arms=(self._scene.arms + 1) % (searches + 1))
-
     def action_scroll(self, pages: int) -> None:
-        if self._scene is not None and self._shown == [ASKED]:
-            size = self.query_one(f"#panel-{ASKED}", Panel).size
-            self._change(top=questions.scrolled(self._scene, size.width, size.height, pages))
-        elif self._scene is not None and self._shown == [TRACED]:
-            size = self.query_one(f"#panel-{TRACED}", Panel).size
-            self._change(trace=traces.turned(self._scene, size.width, size.height, pages))
-        elif self._scene is not None:
-            page = max(self.query_one("#panel-6", Panel).size.height - 1, 1)
-            self._change(log_back=max(0, self._scene.log_back + pages * page))
+        """The panel that is alone, where it takes the key; else the log."""
+        if not self._turned("scroll", pages):
+            self._turn(LOGGED, "scroll", pages)
+
+    def action_turn(self, name: str, by: int = 1) -> None:
+        """Look at a panel in another way. A key of a panel that is not seen says which panel it is for."""
+        number = next(number for number, kind in KINDS.items() if name in kind.turns)
+        if number in self._shown:
+            self._turn(number, name, by)
+        else:
+            self.tombola.say(f"that key is for {KINDS[number].title}: {number} shows it")
+
+    def _turned(self, name: str, by: int) -> bool:
+        """Whether the panel that is alone has taken the key."""
+        if len(self._shown) > 1 or name not in KINDS[self._shown[0]].turns:
+            return False
+        self._turn(self._shown[0], name, by)
+        return True
+
+    def _turn(self, number: int, name: str, by: int) -> None:
+        if self._scene is None:
+            return
+        size = self.query_one(f"#panel-{number}", Panel).size
+        changes = KINDS[number].turns[name](self._scene, size.width, size.height, by)
+        if isinstance(changes, str):
+            self.tombola.say(changes)
+        else:
+            self._change(**changes)
 
     # The hardest samples
 

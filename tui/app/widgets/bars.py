@@ -152,5 +152,9 @@ def _overlap_part(scene: Scene) -> object:
     return scene.sets, turn and (turn.search, turn.members, turn.overlaps, turn.overlaps_by_round)
 
 
+def _other_sets(scene: Scene, _width: int, _height: int, _by: int) -> dict[str, str]:
+    return {"sets": "kept" if scene.sets == "removed" else "removed"}
+
+
 LAYERS = Kind("sparsity", _layers_heading, _layers_part, draw_layers)
-OVERLAP = Kind("overlap", _overlap_heading, _overlap_part, draw_overlap)
+OVERLAP = Kind("overlap", _overlap_heading, _overlap_part, draw_overlap, turns={"sets": _other_sets})

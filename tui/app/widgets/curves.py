@@ -59,4 +59,14 @@ def heading(scene: Scene) -> str:
     return "members" if turn is None else f"members · {turn.search} seed {turn.seed} round {turn.round}"
 
 
-CURVES = Kind("members", heading, lambda scene: (scene.measure, scene.view.turn and scene.view.turn.curves), draw)
+def _other_measure(scene: Scene, _width: int, _height: int, by: int) -> dict[str, int]:
+    return {"measure": (scene.measure + by) % len(MEASURES)}
+
+
+CURVES = Kind(
+    "members",
+    heading,
+    lambda scene: (scene.measure, scene.view.turn and scene.view.turn.curves),
+    draw,
+    turns={"measure": _other_measure},
+)

@@ -121,4 +121,16 @@ def heading(scene: Scene) -> str:
     return "accuracy · tickets of every search"
 
 
-FIGURES = Kind("accuracy", heading, lambda scene: (scene.arms, scene.view.figures, scene.view.published), draw)
+def _other_arms(scene: Scene, _width: int, _height: int, by: int) -> dict[str, int]:
+    """Tickets of all searches, then all arms of one search after another."""
+    searches = len({lane.search for lane in scene.view.lanes})
+    return {"arms": (scene.arms + by) % (searches + 1)}
+
+
+FIGURES = Kind(
+    "accuracy",
+    heading,
+    lambda scene: (scene.arms, scene.view.figures, scene.view.published),
+    draw,
+    turns={"arms": _other_arms},
+)

@@ -30,7 +30,7 @@ def short_path(path: Path) -> str:
     return f"~/{path.relative_to(home)}" if path.is_relative_to(home) and path != home else str(path)
 
 
-def idle_calls(run: Run | None) -> Container[str]:
+def idle_calls(run: Run | None) -> tuple[str, ...]:
     """Actions that a run in this state does not take."""
     if run is None:
         return ("open", "stop", "pause", "resume")

@@ -5,8 +5,8 @@ A fault in a panel is shown in that panel; the rest of the screen goes on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.text import Text
@@ -43,15 +43,25 @@ class Scene:
     """The hardest samples that were last asked for."""
 
 
+Turn = Callable[[Scene, int, int, int], "dict[str, Any] | str"]
+"""What a key does to how a panel is looked at: from the scene, the panel's width and height, and by how much (or which
+way), the fields of the scene that change, or in words why it cannot act."""
+
+
 @dataclass(frozen=True)
 class Kind:
-    """What a panel is: its title, what of a scene it shows, and how; `there`: whether there is anything to show."""
+    """What a panel is: its title, what of a scene it shows, and how; `there`: whether there is anything to show.
+
+    `turns`: what keys do to it, by the name that the table of actions has. "lane", "round" and "scroll" (arrows and
+    page keys) are taken while the panel is alone; any other name belongs to one panel, and acts wherever that is seen.
+    """
 
     title: str
     heading: Callable[[Scene], str]
     part: Callable[[Scene], Any]
     draw: Callable[[Scene, int, int], list[Text]]
     there: Callable[[Scene], bool] = lambda scene: True
+    turns: Mapping[str, Turn] = field(default_factory=dict)
 
 
 class Panel(Canvas):

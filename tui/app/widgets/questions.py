@@ -69,27 +69,27 @@ def questions(scene: Scene) -> list[Question]:
     return known + [question for question in answered.values() if question.name not in names]
 
 
-def moved(scene: Scene, by: int) -> int:
-    """The question that is chosen `by` further on."""
-    return max(0, min(_chosen(scene, questions(scene)) + by, len(questions(scene)) - 1))
+def _other_question(scene: Scene, _width: int, _height: int, by: int) -> dict[str, int | None]:
+    asked = questions(scene)
+    return {"question": max(0, min(_chosen(scene, asked) + by, len(asked) - 1)), "curve": 0, "top": None}
 
 
-def turned(scene: Scene, by: int) -> int:
-    """The curve of the chosen question that is shown `by` further on."""
+def _other_curve(scene: Scene, _width: int, _height: int, by: int) -> dict[str, int]:
+    """Another curve of the chosen question."""
     asked = questions(scene)
     several = curves(asked[_chosen(scene, asked)].rows) if asked else []
-    return max(0, min(scene.curve + by, len(several) - 1))
+    return {"curve": max(0, min(scene.curve + by, len(several) - 1))}
 
 
-def scrolled(scene: Scene, width: int, height: int, pages: int) -> int:
+def _scrolled(scene: Scene, width: int, height: int, pages: int) -> dict[str, int]:
     """The first line shown after scrolling by `pages`, back where that is positive."""
     asked = questions(scene)
     if not asked:
-        return 0
+        return {}
     columns, rows = _room(scene, asked, width, height)
     lines, starts = _lines(scene, asked, columns)
     page = max(rows - 1, 1)
-    return max(0, min(_top(scene, asked, lines, starts, page) - pages * page, len(lines) - page))
+    return {"top": max(0, min(_top(scene, asked, lines, starts, page) - pages * page, len(lines) - page))}
 
 
 def _room(scene: Scene, asked: list[Question], width: int, height: int) -> tuple[int, int]:
@@ -185,4 +185,5 @@ QUESTIONS = Kind(
         *(scene.view.run.id, scene.view.run.state),
     ),
     draw,
+    turns={"lane": _other_question, "round": _other_curve, "scroll": _scrolled},
 )

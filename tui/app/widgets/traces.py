@@ -48,11 +48,11 @@ def draw(scene: Scene, width: int, height: int) -> list[Text]:
     return rows
 
 
-def turned(scene: Scene, width: int, height: int, pages: int) -> int:
+def _scrolled(scene: Scene, width: int, height: int, pages: int) -> dict[str, int]:
     """The first kind that is shown after going `pages` back."""
     kinds = _kinds(scene.view.turn) if scene.view.turn is not None else []
     across, down = _grid(kinds, width, height)
-    return max(0, min(scene.trace - pages, len(kinds) - across * down))
+    return {"trace": max(0, min(scene.trace - pages, len(kinds) - across * down))}
 
 
 def _kinds(turn: Turn) -> list[str]:
@@ -110,5 +110,10 @@ def _part(scene: Scene) -> object:
 
 
 TRACES = Kind(
-    "traces", heading, _part, draw, lambda scene: scene.view.turn is not None and bool(scene.view.turn.traces)
+    "traces",
+    heading,
+    _part,
+    draw,
+    lambda scene: scene.view.turn is not None and bool(scene.view.turn.traces),
+    turns={"scroll": _scrolled},
 )

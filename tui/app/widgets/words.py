@@ -40,9 +40,14 @@ def _entry(lead: str, message: str, style: str, width: int) -> list[Text]:
     ]
 
 
+def _scrolled(scene: Scene, _width: int, height: int, pages: int) -> dict[str, int]:
+    return {"log_back": max(0, scene.log_back + pages * max(height - 1, 1))}
+
+
 LOG = Kind(
     "log",
     lambda scene: "log",
     lambda scene: (scene.view.log, scene.view.alerts, scene.view.checks, scene.log_back),
     draw,
+    turns={"scroll": _scrolled},
 )
