@@ -34,6 +34,7 @@ from tui.app.screens.run import KINDS, PLACED, RunScreen
 from tui.app.screens.runs import RunsScreen
 from tui.app.widgets.panel import Panel
 from tui.app.wording import count
+from tui.settings import Settings
 
 SIZES = [(80, 24), (200, 50)]
 
@@ -79,8 +80,10 @@ def change(db: Path, sql: str, *values: object) -> None:
         conn.close()
 
 
-def drive(db: Path, scenario: Scenario, size: tuple[int, int] = (80, 24)) -> TombolaApp:
-    app = TombolaApp(db, db.with_suffix(".files"))
+def drive(
+    db: Path, scenario: Scenario, size: tuple[int, int] = (80, 24), settings: Settings | None = None
+) -> TombolaApp:
+    app = TombolaApp(db, db.with_suffix(".files"), settings)
 
     async def go() -> None:
         async with app.run_test(size=size, notifications=True) as pilot:
