@@ -30,6 +30,7 @@ from tui.app.app import TombolaApp, farewell
 from tui.app.look import VERDICT_STYLES
 from tui.app.screens.help import help_text
 from tui.app.screens.new import NewScreen, read_seeds
+from tui.app.screens.query import QueryScreen
 from tui.app.screens.run import KINDS, PLACED, RunScreen
 from tui.app.screens.runs import RunsScreen
 from tui.app.widgets.panel import Panel
@@ -914,7 +915,7 @@ def test_seeds_that_make_no_sense_are_refused(words):
 
 
 def test_every_action_of_the_table_exists_and_is_in_the_help():
-    screens = {"runs": RunsScreen, "run": RunScreen, "new": NewScreen, "anywhere": TombolaApp}
+    screens = {"runs": RunsScreen, "run": RunScreen, "new": NewScreen, "query": QueryScreen, "anywhere": TombolaApp}
     for action in ACTIONS:
         name, _, arguments = action.call.partition("(")
         owner = TombolaApp if name.startswith("app.") else screens[action.place]

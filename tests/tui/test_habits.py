@@ -15,7 +15,7 @@ from textual.color import Color
 from textual.command import CommandPalette
 
 from tests.tui.test_app import drive, open_run, shown, store, until  # noqa: F401  (a fixture)
-from tui.app.actions import ACTIONS, of, remapped
+from tui.app.actions import ACTIONS, PLACES, of, remapped
 from tui.app.app import TombolaApp
 from tui.app.filters import LIGHT, LightGround, PlainCharacters, ascii_only
 from tui.app.look import GROUNDS
@@ -137,7 +137,7 @@ def test_the_palette_finds_every_action_of_the_place_and_does_it(store):  # noqa
 
 
 def test_help_and_palette_leave_out_no_action():
-    text = help_text(["runs", "run", "new", "anywhere"]).plain
+    text = help_text(list(PLACES)).plain
     assert all(action.help in text for action in ACTIONS)
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 from textual.binding import Binding, BindingType
 
-Place = Literal["runs", "run", "new", "anywhere"]
+Place = Literal["runs", "run", "new", "query", "anywhere"]
 
 SIGNS = {
     "enter": "⏎", "escape": "Esc", "tab": "Tab", "shift+tab": "⇧Tab", "space": "Space", "backspace": "⌫",
@@ -27,6 +27,7 @@ PLACES: dict[Place, str] = {
     "runs": "List of runs",
     "run": "A run",
     "new": "A new experiment",
+    "query": "A query",
     "anywhere": "Anywhere",
 }
 
@@ -56,6 +57,7 @@ ACTIONS = (
     Action("runs", "pause", ("p",), "p", "Pause the run: it can be resumed to the same figures", "pause"),
     Action("runs", "resume", ("r",), "r", "Resume a paused, stopped, failed or lost run", "resume"),
     Action("runs", "stop", ("s",), "s", "Stop the run, after a question", "stop"),
+    Action("runs", "query", ("Q",), "Q", "Ask the store in SQL, with the queries of the report at hand"),
     Action("runs", "move(-1)", ("up", "k"), "↑ k", "Up"),
     Action("runs", "move(1)", ("down", "j"), "↓ j", "Down"),
     Action("runs", "move(-10)", ("pageup",), "PgUp", "Ten up"),
@@ -78,6 +80,7 @@ ACTIONS = (
     Action("run", "pause", ("p",), "p", "Pause: it can be resumed to the same figures", "pause"),
     Action("run", "resume", ("r",), "r", "Resume a paused, stopped, failed or lost run", "resume"),
     Action("run", "stop", ("s",), "s", "Stop, after a question", "stop"),
+    Action("run", "query", ("Q",), "Q", "Ask the store in SQL, with the queries of this run at hand"),
     Action("run", "panel(7)", ("7",), "7", "Questions, with all answers and their curves", "questions"),
     Action("run", "panel(8)", ("8",), "8", "Samples that matter: sets by round, and images seen"),
     Action("run", "panel(9)", ("9",), "9", "Traces of a round's trainings: moving masks, gradient flow"),
@@ -92,6 +95,13 @@ ACTIONS = (
     Action("new", "next", ("enter",), "⏎", "From the list to Start; on Start: start", "choose"),
     Action("new", "app.focus_next", ("tab",), "Tab", "The next field", "field", first=True),
     Action("new", "app.focus_previous", ("shift+tab",), "⇧Tab", "The field before", first=True),
+    Action("query", "back", ("escape",), "Esc", "Stop the query that runs, else back", "back"),
+    Action("query", "ask", ("ctrl+r", "f5"), "^R F5", "Run the query", "run", first=True),
+    Action("query", "save", ("ctrl+s",), "^S", "Save the query under a name", "save", first=True),
+    Action("query", "export", ("ctrl+o",), "^O", "Write all rows into a CSV file", "write CSV", first=True),
+    Action("query", "delete", ("delete",), "Del", "Delete the query of yours under the cursor, after a question"),
+    Action("query", "app.focus_next", ("tab",), "Tab", "List, editor, answer", "field", first=True),
+    Action("query", "app.focus_previous", ("shift+tab",), "⇧Tab", "The field before", first=True),
     Action("anywhere", "palette", ("ctrl+p", "colon"), "^P :", "Find an action by its words, and do it"),
     Action("anywhere", "ground", ("ctrl+t",), "^T", "Colours for a dark ground, a light one, or the terminal's own"),
     Action("anywhere", "help", ("question_mark", "f1"), "?", "This help", "help"),

@@ -113,6 +113,12 @@ class TombolaApp(App[None]):
 
         self.push_screen(NewScreen())
 
+    def open_query(self, run: Run | None) -> None:
+        """The screen that asks the store in SQL, with queries about a run."""
+        from tui.app.screens.query import QueryScreen
+
+        self.push_screen(QueryScreen(run.id if run else None))
+
     def started(self, run: str) -> None:
         """An experiment has been started: put the cursor on it, and see to it that its engine comes up."""
         self._look_after(run)

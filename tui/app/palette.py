@@ -26,7 +26,7 @@ class Actions(Provider):
 
     async def discover(self) -> AsyncIterator[DiscoveryHit]:
         for action in self._here:
-            yield DiscoveryHit(_words(action), partial(self._do, action), help=action.help)
+            yield DiscoveryHit(_words(action), partial(self._do, action))
 
     async def search(self, query: str) -> AsyncIterator[Hit]:
         matcher = self.matcher(query)
