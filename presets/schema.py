@@ -20,6 +20,7 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     Tag,
     ValidationError,
+    WithJsonSchema,
     field_validator,
     model_serializer,
     model_validator,
@@ -45,7 +46,9 @@ def _length(value: Any) -> Any:
     raise ValueError('a length is a count of epochs, or text such as "500 steps"')
 
 
-Length = Annotated[str, BeforeValidator(_length)]
+Length = Annotated[
+    str, BeforeValidator(_length), WithJsonSchema({"words": 'a count of epochs, or text such as "500 steps"'})
+]
 """A stretch of training: a number of epochs, or "N steps"."""
 
 
@@ -60,7 +63,9 @@ def _range(value: Any) -> Any:
     raise ValueError('samples are numbers from 0, or ranges such as "0-999" (the last one included)')
 
 
-Range = Annotated[str, BeforeValidator(_range)]
+Range = Annotated[
+    str, BeforeValidator(_range), WithJsonSchema({"words": 'a sample\'s number, or a range such as "0-999"'})
+]
 """Samples from the first to the last, both included: "0-999"."""
 
 

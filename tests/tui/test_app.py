@@ -33,6 +33,7 @@ from tui.app.screens.new import NewScreen, read_seeds
 from tui.app.screens.query import QueryScreen
 from tui.app.screens.run import KINDS, PLACED, RunScreen
 from tui.app.screens.runs import RunsScreen
+from tui.app.screens.settings import SettingsScreen
 from tui.app.widgets.panel import Panel
 from tui.app.wording import count
 from tui.settings import Settings
@@ -915,7 +916,14 @@ def test_seeds_that_make_no_sense_are_refused(words):
 
 
 def test_every_action_of_the_table_exists_and_is_in_the_help():
-    screens = {"runs": RunsScreen, "run": RunScreen, "new": NewScreen, "query": QueryScreen, "anywhere": TombolaApp}
+    screens = {
+        "runs": RunsScreen,
+        "run": RunScreen,
+        "new": NewScreen,
+        "settings": SettingsScreen,
+        "query": QueryScreen,
+        "anywhere": TombolaApp,
+    }
     for action in ACTIONS:
         name, _, arguments = action.call.partition("(")
         owner = TombolaApp if name.startswith("app.") else screens[action.place]

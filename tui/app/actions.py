@@ -14,7 +14,7 @@ from typing import Literal
 
 from textual.binding import Binding, BindingType
 
-Place = Literal["runs", "run", "new", "query", "anywhere"]
+Place = Literal["runs", "run", "new", "settings", "query", "anywhere"]
 
 SIGNS = {
     "enter": "⏎", "escape": "Esc", "tab": "Tab", "shift+tab": "⇧Tab", "space": "Space", "backspace": "⌫",
@@ -27,6 +27,7 @@ PLACES: dict[Place, str] = {
     "runs": "List of runs",
     "run": "A run",
     "new": "A new experiment",
+    "settings": "Settings of a new experiment",
     "query": "A query",
     "anywhere": "Anywhere",
 }
@@ -54,6 +55,7 @@ class Action:
 ACTIONS = (
     Action("runs", "open", ("enter",), "⏎", "Open the run under the cursor", "open"),
     Action("runs", "new", ("n",), "n", "Choose a preset and start an experiment", "new"),
+    Action("runs", "again", ("N",), "N", "Start again from this run, with its settings to change", "again"),
     Action("runs", "pause", ("p",), "p", "Pause the run: it can be resumed to the same figures", "pause"),
     Action("runs", "resume", ("r",), "r", "Resume a paused, stopped, failed or lost run", "resume"),
     Action("runs", "stop", ("s",), "s", "Stop the run, after a question", "stop"),
@@ -80,6 +82,7 @@ ACTIONS = (
     Action("run", "pause", ("p",), "p", "Pause: it can be resumed to the same figures", "pause"),
     Action("run", "resume", ("r",), "r", "Resume a paused, stopped, failed or lost run", "resume"),
     Action("run", "stop", ("s",), "s", "Stop, after a question", "stop"),
+    Action("run", "again", ("N",), "N", "Start again from this run, with its settings to change"),
     Action("run", "query", ("Q",), "Q", "Ask the store in SQL, with the queries of this run at hand"),
     Action("run", "panel(7)", ("7",), "7", "Questions, with all answers and their curves", "questions"),
     Action("run", "panel(8)", ("8",), "8", "Samples that matter: sets by round, and images seen"),
@@ -92,9 +95,16 @@ ACTIONS = (
     Action("run", "scroll(-1)", ("pagedown",), "PgDn", "Forward in the log, the answers or the traces"),
     Action("new", "back", ("escape",), "Esc", "Back, without starting", "back"),
     Action("new", "start", ("ctrl+s",), "^S", "Start the experiment", "start"),
+    Action("new", "form", ("ctrl+e",), "^E", "Every setting, with what it means and may be", "settings", first=True),
+    Action("new", "search", ("slash",), "/", "Search the presets", "search"),
     Action("new", "next", ("enter",), "⏎", "From the list to Start; on Start: start", "choose"),
     Action("new", "app.focus_next", ("tab",), "Tab", "The next field", "field", first=True),
     Action("new", "app.focus_previous", ("shift+tab",), "⇧Tab", "The field before", first=True),
+    Action("settings", "back", ("escape",), "Esc", "Out of a field; out of the form, with its changes", "back"),
+    Action("settings", "search", ("slash",), "/", "Search the settings", "search"),
+    Action("settings", "default", ("delete",), "Del", "As the preset has it again", "as before"),
+    Action("settings", "app.focus_next", ("tab",), "Tab", "The next field", first=True),
+    Action("settings", "app.focus_previous", ("shift+tab",), "⇧Tab", "The field before", first=True),
     Action("query", "back", ("escape",), "Esc", "Stop the query that runs, else back", "back"),
     Action("query", "ask", ("ctrl+r", "f5"), "^R F5", "Run the query", "run", first=True),
     Action("query", "save", ("ctrl+s",), "^S", "Save the query under a name", "save", first=True),

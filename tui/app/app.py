@@ -107,11 +107,11 @@ class TombolaApp(App[None]):
 
         self.push_screen(RunScreen(run))
 
-    def open_new(self) -> None:
-        """The screen that starts an experiment."""
+    def open_new(self, like: Run | None = None) -> None:
+        """The screen that starts an experiment; maybe one like that of a run."""
         from tui.app.screens.new import NewScreen
 
-        self.push_screen(NewScreen())
+        self.push_screen(NewScreen(like))
 
     def open_query(self, run: Run | None) -> None:
         """The screen that asks the store in SQL, with queries about a run."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
@@ -164,12 +163,13 @@ def _cost_lines(experiment: Experiment, cost: dict[str, Any], mark: str) -> list
 def show_toml(spec: dict[str, Any]) -> None:
     """Print an experiment as TOML that could be run, defaults included; a key's meaning stands at its first place."""
     from presets.explaining import description_of
+    from presets.forms import text
 
     told: set[str] = set()
     for heading, keys in _sections(spec):
         if heading:
             click.echo(f"\n[{'.'.join(heading)}]")
-        lines = [(key, plain(_toml(value)), description_of((*heading, key), spec)) for key, value in keys.items()]
+        lines = [(key, plain(text(value)), description_of((*heading, key), spec)) for key, value in keys.items()]
         names, values = (max((len(line[column]) for line in lines), default=0) for column in (0, 1))
         for key, value, meaning in lines:
             remark = "" if meaning in told else meaning
@@ -186,12 +186,3 @@ def _sections(tables: dict[str, Any], heading: Heading = ()) -> Iterator[tuple[H
         yield heading, plain_keys
     for key in inner:
         yield from _sections(tables[key], (*heading, key))
-
-
-def _toml(value: Any) -> str:
-    """A plain value as TOML; a JSON string is one, but for escapes of characters that TOML spells otherwise."""
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items() if inner is not None) + " }"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_toml, value))}]"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

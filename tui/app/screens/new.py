@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -17,8 +19,10 @@ from textual.timer import Timer
 from textual.widgets import Button, Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
-from presets.loading import PresetError, PresetInfo, listing, load, source
+from presets.loading import PresetError, PresetInfo, again, listing, load, source
 from store.errors import StoreError
+from store.live import Run
+from store.reading import Reader
 from tui.app.actions import bindings
 from tui.app.look import ACCENT, DIM, STRONG
 from tui.app.screens.base import PlaceScreen
@@ -38,6 +42,9 @@ TYPING_SECONDS = 0.5
 LEAST_LIST = 26
 """Columns of the list of presets; longer names get more, up to two fifths of the screen."""
 
+AGAIN = ""
+"""In place of a preset's name: the experiment of the run that one starts again from."""
+
 AROUND_NAME = 4
 """Columns of that list beside a name: indented by two, a scrollbar, and air before it."""
 
@@ -47,6 +54,7 @@ class Order:
     """What the form says: enough to load and start an experiment."""
 
     preset: str
+    """Name of a preset; empty for the experiment of the run that one starts again from."""
     seeds: tuple[int, ...] | None = None
     sets: tuple[str, ...] = ()
     name: str = ""
@@ -99,16 +107,18 @@ class NewScreen(PlaceScreen):
     """The list of presets has the focus; / searches it, Enter goes to Start, Tab through the fields between."""
 
     place = "new"
-    BINDINGS = [*bindings("new"), Binding("slash", "search", "Search the presets", id="new.search", show=False)]  # noqa: RUF012
+    BINDINGS = bindings("new")
     DEFAULT_CSS = """
     NewScreen #choice { width: auto; height: 1fr; }
     NewScreen #search { width: 1fr; background: $surface; }
     NewScreen #presets { scrollbar-size-vertical: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     """
 
-    def __init__(self) -> None:
+    def __init__(self, like: Run | None = None) -> None:
         super().__init__()
-        self._infos = {info.name: info for info in matching(listing(), "")}
+        self._like = like
+        again = [_as_info(like)] if like else []
+        self._infos = {info.name: info for info in [*again, *matching(listing(), "")]}
         self._chosen: PresetInfo | None = None
         self._planned: Planned | None = None
         self._fault = ""
@@ -144,7 +154,8 @@ class NewScreen(PlaceScreen):
 
     def on_mount(self) -> None:
         self.query_one("#presets").focus()
-        self._highlight("digits-demo" if "digits-demo" in self._infos else next(iter(self._infos), None))
+        first = AGAIN if self._like else "digits-demo"
+        self._highlight(first if first in self._infos else next(iter(self._infos), None))
         self.query_one("#device", Input).value = "auto"
 
     def fit(self) -> None:
@@ -168,7 +179,7 @@ class NewScreen(PlaceScreen):
         self._chosen = info
         name = self.query_one("#name", Input)
         with self.prevent(Input.Changed):
-            name.value = info.name
+            name.value = self._like.name if info.name == AGAIN and self._like else info.name
         self._ask()
 
     def on_option_list_option_selected(self) -> None:
@@ -216,7 +227,7 @@ class NewScreen(PlaceScreen):
         except ValueError as error:
             self._fault = str(error)
             return None
-        sets = tuple(part.strip() for part in self.query_one("#sets", Input).value.split(";") if part.strip())
+        sets = tuple(split_changes(self.query_one("#sets", Input).value))
         name = self.query_one("#name", Input).value.strip() or self._chosen.name
         device = self.query_one("#device", Input).value.strip() or "auto"
         return Order(self._chosen.name, seeds, sets, name, device)
@@ -238,13 +249,27 @@ class NewScreen(PlaceScreen):
     def _plan(self, order: Order) -> None:
         experiment = None
         try:
-            experiment = load(order.preset, order.sets, order.seeds)
+            experiment = self._load(order.preset, order.sets, order.seeds)
             self.post_message(Planned(order, experiment, plan(experiment, order.device, self.tombola.db), ""))
         except (PresetError, LaunchError) as error:
             self.post_message(Planned(order, experiment, None, str(error)))
         except Exception as error:  # a fault of ours must not leave a person waiting
             self.log.error(repr(error))
             self.post_message(Planned(order, experiment, None, f"this cannot be forecast: {error!r}"))
+
+    def _load(self, preset: str, sets: Sequence[str], seeds: Sequence[int] | None = None) -> Experiment:
+        """The experiment of a preset, or of the run that one starts again from.
+
+        Raises:
+            PresetError: a change is wrong, or the run has been deleted.
+        """
+        if preset != AGAIN or self._like is None:
+            return load(preset, sets, seeds)
+        with Reader(self.tombola.db) as reader:
+            rows = reader.rows("SELECT spec FROM runs WHERE id = ?", (self._like.id,))
+        if not rows:
+            raise PresetError(f"{self._like.id} has been deleted: choose a preset")
+        return again(json.loads(rows[0]["spec"]), f"run {self._like.id}", sets, seeds)
 
     def on_planned(self, planned: Planned) -> None:
         order = self._order()
@@ -284,7 +309,8 @@ class NewScreen(PlaceScreen):
         try:
             if not cost["data"]["there"]:  # drawn or decoded now; what must be downloaded is refused with what to do
                 prepare(experiment.data, False, self._tell)
-            run = start(tombola.db, tombola.files, experiment, order.preset, order.name, order.device, cost)
+            label = self._like.preset if order.preset == AGAIN and self._like else order.preset
+            run = start(tombola.db, tombola.files, experiment, label, order.name, order.device, cost)
         except (LaunchError, StoreError, OSError) as error:
             self.post_message(NotStarted(str(error)))
         else:
@@ -369,7 +395,7 @@ class NewScreen(PlaceScreen):
         for part in (expect, cost) if self.has_class("wide") else (cost, expect):
             text.append_text(part)
         try:
-            settings = source(info.name)
+            settings = self._source(info)
         except PresetError as error:
             return text.append(f"\n{plain(error)}\n", "color(203)")
         text.append("\n")
@@ -377,6 +403,54 @@ class NewScreen(PlaceScreen):
             if not re.match(r"(title|paper|expect)\s*=", line):
                 text.append(f"{plain(line)}\n", ACCENT if line.startswith("[") else DIM)
         return text
+
+    def _source(self, info: PresetInfo) -> str:
+        """The preset as it is written; of a run, what it has otherwise than its preset would be by default."""
+        if info.name != AGAIN:
+            return source(info.name)
+        from presets.forms import settings
+
+        form = settings(self._load(AGAIN, ()))
+        return "\n".join(f"{one.key} = {one.value}" for one in form if one.value != one.default and one.value)
+
+    # The form of all settings
+
+    def action_form(self) -> None:
+        info = self._chosen
+        if info is None or info.fault:
+            self.tombola.say(info.fault if info else "choose a preset first")
+            return
+        from tui.app.screens.settings import SettingsScreen
+
+        def done(changes: list[str]) -> None:
+            self.query_one("#sets", Input).value = "; ".join(changes)
+
+        name = self._like.id if info.name == AGAIN and self._like else info.name
+        before = split_changes(self.query_one("#sets", Input).value)
+        self.app.push_screen(SettingsScreen(name, lambda sets: self._load(info.name, sets), before, done))
+
+
+def _as_info(run: Run) -> PresetInfo:
+    """A run as a line of the list of presets."""
+    return PresetInfo(AGAIN, f"again: {run.id}", run.title, run.paper, run.expect, Path(), False)
+
+
+def split_changes(text: str) -> list[str]:
+    """The changes in a field, with ; between them; one within quotes or brackets parts nothing."""
+    parts, depth, quote, part = [], 0, "", ""
+    for before, character in zip(" " + text, text, strict=False):
+        if quote:
+            quote = "" if character == quote and before != "\\" else quote
+        elif character in "\"'":
+            quote = character
+        else:
+            depth += (character in "[{") - (character in "]}")
+        if character == ";" and not quote and depth <= 0:
+            parts.append(part)
+            part = ""
+        else:
+            part += character
+    return [one.strip() for one in (*parts, part) if one.strip()]
 
 
 def _options(infos: Iterable[PresetInfo], width: int) -> list[Option]:

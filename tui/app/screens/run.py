@@ -271,6 +271,9 @@ class RunScreen(PlaceScreen):
 
     # The run
 
+    def action_again(self) -> None:
+        self.tombola.open_new(self.run)
+
     def action_query(self) -> None:
         self.tombola.open_query(self.run)
 

@@ -127,6 +127,10 @@ class RunsScreen(PlaceScreen):
     def action_new(self) -> None:
         self.tombola.open_new()
 
+    def action_again(self) -> None:
+        if (run := self._chosen("start again from")) is not None:
+            self.tombola.open_new(run)
+
     def action_query(self) -> None:
         self.tombola.open_query(self.query_one(RunTable).run)
 
