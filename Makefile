@@ -18,12 +18,14 @@ help:            ## say what can be made
 demo: $(VENV)/installed  ## install, and run the demo experiment to its end
 	@$(BIN)/tombola demo
 
+# Files are handed out in the order of their names: by their counts of tests, which is xdist's own, the few long tests
+# would come last, on one core while the others wait.
 test: $(VENV)/installed-dev  ## install with the development extras, and run every check and test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 smoke: $(VENV)/installed-dev  ## run every small preset (-smoke) to its end; takes minutes
 	@$(BIN)/python -m tests.smoke

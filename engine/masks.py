@@ -28,7 +28,7 @@ def full(weights: Mapping[str, Tensor] | Mapping[str, tuple[int, ...]]) -> Mask:
 
 def alive(mask: Mask, names: Iterable[str] | None = None) -> int:
     """How many weights live, of all or of the named layers."""
-    return sum(int(mask[name].sum()) for name in (mask if names is None else names))
+    return sum(int(torch.count_nonzero(mask[name])) for name in (mask if names is None else names))
 
 
 def due(rate: float, remaining: int) -> int:

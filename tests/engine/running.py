@@ -1,14 +1,22 @@
 """Runs of the real engine in a store of their own, as the tests of the engine make them."""
 
 import json
+import multiprocessing
+import os
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from presets.schema import Experiment
 from store.connection import connect
 from store.editing import create_run
 from store.files import run_folder
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["engine.__main__", "tests.engine.running"])
+SECONDS = 120
+ENGINE = "import sys; from engine.__main__ import main; sys.exit(main())"
 
 SPEC = {
     "title": "test",
@@ -83,16 +91,21 @@ class Bench:
         return run
 
     def start(self, run: str) -> subprocess.Popen:
-        command = [sys.executable, "-P", "-m", "engine", "run", run, "--db", str(self.db), "--files", str(self.files)]
+        """An engine as users' are started, which goes on by itself."""
+        command = [sys.executable, "-P", "-m", "engine", *self.running(run)]
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
 
-    def finish(self, run: str) -> None:
-        engine = self.start(run)
-        output, _ = engine.communicate(timeout=120)
-        assert engine.returncode == 0, output
-        assert output == ""
+    def running(self, run: str) -> tuple[str, ...]:
+        """What the engine is told to train a run."""
+        return "run", run, "--db", str(self.db), "--files", str(self.files)
+
+    def finish(self, run: str, alone: bool = False) -> None:
+        """Have it done; `alone`: by a Python of its own, of which a comparison that is to hold anywhere needs one."""
+        done = (python_alone if alone else python)(ENGINE, *self.running(run))
+        assert done.returncode == 0, done.stderr
+        assert done.stdout + done.stderr == ""
 
     def state(self, run: str) -> str:
         return self.conn.execute("SELECT state FROM runs WHERE id = ?", (run,)).fetchone()[0]
@@ -107,5 +120,42 @@ class Bench:
 
 def plan(spec: dict, *arguments: str) -> subprocess.CompletedProcess:
     """The engine's forecast of a spec."""
-    command = [sys.executable, "-P", "-m", "engine", "plan", "-", "--json", *arguments]
-    return subprocess.run(command, input=json.dumps(spec), capture_output=True, text=True)
+    return python(ENGINE, "plan", "-", "--json", *arguments, stdin=json.dumps(spec))
+
+
+def python_alone(script: str, *arguments: str | Path) -> subprocess.CompletedProcess:
+    """`python -c script`, to its end: no other process orders its sets of names alike."""
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS)
+
+
+def python(script: str, *arguments: str | Path, stdin: str = "") -> subprocess.CompletedProcess:
+    """As `python -c script`, in a process forked from one that has imported the engine and done nothing else.
+
+    Python and torch take two seconds of a core to start, most engines of tests a part of one for all they do.
+    """
+    with TemporaryDirectory() as folder:
+        given, out, err = (Path(folder) / name for name in ("stdin", "stdout", "stderr"))
+        given.write_text(stdin)
+        argv = ["-c", *map(str, arguments)]
+        process = FORKS.Process(target=_fork, args=(script, argv, (given, out, err), Path.cwd(), dict(os.environ)))
+        process.start()
+        process.join(SECONDS)
+        if process.exitcode is None:
+            process.kill()
+            raise subprocess.TimeoutExpired(argv, SECONDS, out.read_text(), err.read_text())
+        return subprocess.CompletedProcess(argv, process.exitcode, out.read_text(), err.read_text())
+
+
+def _fork(script: str, argv: list[str], streams: tuple[Path, ...], folder: Path, environment: dict[str, str]) -> None:
+    """In the fork: run the script with these arguments, standard streams, working directory and environment."""
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    for number, path in enumerate(streams):
+        opened = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        os.dup2(opened, number)
+        os.close(opened)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 the process ends with it
+    sys.argv = argv
+    exec(script, {"__name__": "__main__"})

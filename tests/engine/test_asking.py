@@ -3,14 +3,12 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
 from store.editing import ask, request, set_state
 from store.files import run_folder
-from tests.engine.running import Bench, plan
+from tests.engine.running import Bench, plan, python
 from tests.engine.test_run import wait_for
 
 SPEC = {
@@ -182,12 +180,7 @@ def test_a_fault_in_one_check_is_its_answer_and_takes_nothing_from_the_run(bench
     checks = {"agreement": {"method": "agreement"}, "mask": {"method": "correlation", "searches": ["omp"]}}
     searches = {name: SPEC["searches"][name] for name in ("colt", "omp")}
     run = bench.create(SPEC, searches=searches, checks=checks, arms={}, seeds=[0])
-    done = subprocess.run(
-        [sys.executable, "-c", FAULTY, run, str(bench.db), str(bench.files)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = python(FAULTY, run, bench.db, bench.files)
     assert done.returncode == 0, done.stderr
     assert "ZeroDivisionError" in done.stderr, "the traceback is in engine.log"
     assert bench.state(run) == "finished"

@@ -2,15 +2,14 @@
 
 import json
 import signal
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from store.editing import delete_run, request, set_state
 from store.files import object_path
-from tests.engine.running import Bench
+from tests.engine.running import Bench, python, python_alone
 from tests.engine.test_run import wait_for
 
 SPEC = {
@@ -52,11 +51,9 @@ print(json.dumps(submitted))
 """Runs an engine, prints what it trained, and holds against it what the time left is reckoned from."""
 
 
-def trained(bench: Bench, run: str) -> int:
+def trained(bench: Bench, run: str, by: Callable = python) -> int:
     """Have the run done; how many trainings it did itself."""
-    done = subprocess.run(
-        [sys.executable, "-c", COUNTER, run, bench.db, bench.files], capture_output=True, text=True, timeout=120
-    )
+    done = by(COUNTER, run, bench.db, bench.files)
     assert done.returncode == 0, done.stdout + done.stderr
     return len(json.loads(done.stdout))
 
@@ -105,7 +102,7 @@ def test_a_second_run_trains_nothing_has_equal_rows_and_says_so(bench, first):
 
 def test_a_run_afresh_trains_everything_to_the_same_bits(bench, first):
     afresh = bench.create(SPEC | {"afresh": True})
-    assert trained(bench, afresh) == TRAININGS
+    assert trained(bench, afresh, python_alone) == TRAININGS
     assert bench.science(afresh) == bench.science(first)
     assert origins(bench, afresh) == {None: TRAININGS}
 

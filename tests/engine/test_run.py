@@ -15,7 +15,7 @@ from engine.cores import cores
 from engine.tensors import read
 from store.editing import request, set_state
 from store.files import object_path, run_folder
-from tests.engine.running import SPEC, Bench, plan
+from tests.engine.running import SPEC, Bench, plan, python
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +88,8 @@ print(json.dumps(submitted))
 @pytest.mark.parametrize("order", [("colt", "imp", "matched"), ("matched", "colt", "imp")])
 def test_no_training_is_done_twice_not_even_for_a_search_that_follows_another(bench, whole, order):
     run = bench.create(searches={name: SPEC["searches"][name] for name in order})
-    done = subprocess.run(
-        [sys.executable, "-c", COUNTER, run, bench.db, bench.files], capture_output=True, text=True, check=True
-    )
+    done = python(COUNTER, run, bench.db, bench.files)
+    assert done.returncode == 0, done.stderr
     submitted = json.loads(done.stdout)
     assert set(submitted.values()) == {1}
     assert set(submitted) == {row[0] for row in bench.science(whole)["trainings"]}
@@ -118,7 +117,7 @@ def test_nothing_is_left_behind_but_the_files_that_rows_name(bench, whole):
 
 def test_two_runs_of_one_spec_give_the_same_bits(bench, whole):
     again = bench.create()
-    bench.finish(again)
+    bench.finish(again, alone=True)
     assert bench.science(again) == bench.science(whole)
 
 
