@@ -12,14 +12,11 @@ from engine.hooks.flow import watching
 from engine.masks import Mask
 from engine.networks import State, initialise
 from engine.networks.narrow import narrowed
-from engine.networks.sparse import by_layer, by_neuron
+from engine.networks.sparse import SCALED
 from engine.schedules import steps_per_epoch
 from engine.searches import Context, Ticket, members
 from engine.training import Training
 from presets.schema import FRESH, Arm, Experiment, Moving, Transfer, steps_of
-
-SCALED = {"sparse-neuron": by_neuron, "sparse-layer": by_layer}
-"""Starts that are the initialisation, scaled to the mask."""
 
 
 def dense_training(experiment: Experiment, data: Dataset, arm: Arm, seed: int) -> Training:

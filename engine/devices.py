@@ -178,13 +178,13 @@ def fastest(experiment: Experiment, data: Dataset, card: str, images: int) -> Wa
 
 def most_alike(experiment: Experiment) -> int:
     """Trainings at work together that may be of one shape: a round's members, or a ticket's arms, of every seed."""
-    members = [getattr(settings, "segments", 1) for settings in experiment.searches.values()]
+    members = [settings.members for settings in experiment.searches.values()]
     return len(experiment.seeds) * max([1, len(experiment.arms), *members])
 
 
 def most_at_once(experiment: Experiment) -> int:
     """Trainings that can ever be under way together: more workers would only wait."""
-    members = sum(getattr(settings, "segments", 1) for settings in experiment.searches.values())
+    members = sum(settings.members for settings in experiment.searches.values())
     arms = sum(max(1, len(experiment.tickets_of(arm))) for arm in experiment.arms.values())
     return len(experiment.seeds) * (members + arms)
 

@@ -1,6 +1,6 @@
 """What an experiment will cost, before it starts and as it goes: rounds, trainings, images.
 
-Rounds of IMP are exact, since its counts are. COLT's loss a round is known only between r (members agree) and
+Rounds of IMP are exact, since its counts are. The loss a round of P members is known only between r (they agree) and
 min(1, P·r) (disjoint); until a round was measured it is taken as if members were independent, 1 − (1 − r)^P.
 """
 
@@ -72,7 +72,7 @@ def search_forecast(
 ) -> SearchForecast:
     """Rounds of a search from its beginning, or from round `done` on with `alive` weights by layer.
 
-    `loss` is what COLT's last round removed of each layer kind; IMP's loss is its rate.
+    `loss` is what the last round removed of each layer kind: of several members; of one it is the rate.
 
     Raises:
         Unreachable: the target cannot be met.
@@ -119,7 +119,7 @@ def search_forecast(
                 return path, settings.until is None
         return path, True
 
-    members = settings.segments if isinstance(settings, Colt) else 1
+    members = settings.members
     fewest, _ = ahead({kind: members * rate for kind, rate in rates.items()})
     most, met = ahead(rates)
     if not met:
@@ -127,7 +127,7 @@ def search_forecast(
             f"{place}.until: {settings.until} cannot be reached at this rate within {MOST_ROUNDS} rounds; "
             f"the highest prunable sparsity is {max(most.values()):.4f}: raise the rate or lower until"
         )
-    measured = loss if isinstance(settings, Colt) else None
+    measured = loss if members > 1 else None
     path, _ = ahead(measured or {kind: 1.0 - (1.0 - rate) ** members for kind, rate in rates.items()})
     expected, low, high = (max(rounds, default=done) for rounds in (path, fewest, most))
     return SearchForecast(path, expected, low, high, highest)
@@ -241,7 +241,7 @@ def _measured(
             for (name, _), path in sparsities.items():
                 settings = experiment.searches[name]
                 if isinstance(settings, Imp | Colt) and name in (check.searches or experiment.searches):
-                    lines += max(len(path) - 1, 0) * getattr(settings, "segments", 1)
+                    lines += max(len(path) - 1, 0) * settings.members
         elif isinstance(check, Solutions):
             names = check.searches or [n for n, s in experiment.searches.items() if isinstance(s, Imp | OneShot | Gmp)]
             lines = 3 * len(experiment.seeds) * len(names)
@@ -274,7 +274,7 @@ def _searched(
     found: dict[Name, int] = {("point", recipe, data, step, seed): step * images // per_epoch} if step else {}
     stops = isinstance(settings, Rewinding) and settings.stop is not None
     if isinstance(settings, Prac) or (stops and not isinstance(settings, OneShot)):  # no arm's training is the same
-        parts = settings.segments if isinstance(settings, Colt) else 1
+        parts = settings.members
         for number in path:
             seen = spent.images.get(number, round(tail * (spent.share if number > min(path) else 1.0)))
             for member in range(parts):
@@ -282,7 +282,7 @@ def _searched(
     elif stops:
         found["round", name, seed, 1, 0] = spent.images.get(1, tail)
     elif isinstance(settings, Colt):
-        parts = settings.segments
+        parts = settings.members
         for number in path:
             for member in range(parts):
                 found["member", name, seed, number, member] = tail * (member + 1) // parts - tail * member // parts
@@ -313,7 +313,9 @@ def _evaluated(
     fresh = arm.network == "small" or arm.start in FRESH
     begin = steps_of(arm.begin, per_epoch) if arm.begin is not None else 0 if fresh else step
     whole = recipe.epochs * images[""] - begin * images[""] // per_epoch
+    scaled = isinstance(settings, Regrowing) and settings.start != "init"  # to its first mask: one start a ticket
     same = arm.weights == "own" and arm.network == "own" and (fresh or begin == step)
+    same = same and not (scaled and arm.start == "ticket")
     if same and arm.mask == "found" and (arm.start == "ticket" or (arm.start == "init" and not step)):
         return {ticket_name(recipe, Corruption(), name, number, begin, seed): whole}
     if same and arm.mask == "full" and arm.start != "trained":  # one for all tickets of a start

@@ -21,11 +21,11 @@ from store.reading import Reader
 NEVER = "never learned"
 """Reason of a sample that no epoch got right, as searches write it."""
 
-WHY = {CET: "forgotten in training", CEP: "changed by pruning", CET | CEP: "both"}
-"""Reasons of a set's file in words."""
-
 UNSAID = "in the set"
 """Reason of a sample in a set without reasons: drawn at random, or the set of the round before."""
+
+WHY = {0: UNSAID, CET: "forgotten in training", CEP: "changed by pruning", CET | CEP: "both"}
+"""Reasons of a set's file in words."""
 
 _TIMES = re.compile(r"forgotten (\d+) times?")
 

@@ -28,7 +28,6 @@ from engine.searches.transfer import fitted
 from engine.searches.transfer import path as given_path
 from engine.training import NotFinite, Stopped, Trainer, Training
 from presets.schema import (
-    Colt,
     Corruption,
     Experiment,
     Gmp,
@@ -40,6 +39,7 @@ from presets.schema import (
     Rewinding,
     Rigl,
     Searching,
+    Segmented,
     Set,
     Stability,
     Transfer,
@@ -67,7 +67,7 @@ def contexts(experiment: Experiment, data: Dataset, db: Path | None) -> dict[tup
                 if isinstance(settings, Transfer):
                     context.given = tickets_of(settings, seed, db)
                     fitted(context.given[0].start, context.initial())
-                elif isinstance(settings, Colt):
+                elif isinstance(settings, Segmented):
                     segments(context.data, settings, seed)
                 elif isinstance(settings, RandomTickets | Hybrid | Set | Rigl):
                     context.counts(settings.ratios, settings.sparsity[-1])
@@ -167,7 +167,7 @@ def plan(
         found = fastest(experiment, data, where.device, images.total)
         layout, seconds, memory = Plan.on(where.device, found), found.seconds, found.memory
     tickets = sum(map(len, paths.values()))
-    members = sum(len(path) * getattr(experiment.searches[name], "segments", 1) for (name, _), path in paths.items())
+    members = sum(len(path) * experiment.searches[name].members for (name, _), path in paths.items())
     held = any(isinstance(check, OfWeights) for check in experiment.checks.values())  # until the run is finished
     states = {"tickets": 0, "rounds": members, "all": images.trainings}["all" if held else experiment.keep]
     kept = 4 * total * (len(experiment.seeds) + states)

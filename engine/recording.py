@@ -324,10 +324,10 @@ class Recorder:
         for sha256, role in ((mask, "mask"), (start, "start"), (chosen, "samples")):
             if sha256:
                 self._use(sha256, role, ticket=ticket_id)
-        key = {"search": self.searches[search], "seed": seed, "round": ticket.round, "member": 0}
-        if ticket.hardest:
+        for member, hardest in enumerate(ticket.hardest):
+            key = {"search": self.searches[search], "seed": seed, "round": ticket.round, "member": member}
             self.writer.delete("samples", key)
-            self.writer.insert_all("samples", [key | {"sample": n, "reason": why} for n, why in ticket.hardest])
+            self.writer.insert_all("samples", [key | {"sample": n, "reason": why} for n, why in hardest])
         if ticket.samples is not None:
             self.writer.put("sets", {"round": round_id} | set_row(ticket.samples, ticket.reasons), ("round",))
         for table, rows in (("layers", layers), ("overlaps", overlaps)):

@@ -35,7 +35,7 @@ from engine.training import Result, Trainer, Training
 from engine.trainings import Failed, Trainings, phrase
 from engine.turning import WAIT, Turning, told
 from engine.workers import Pool, WorkerDied
-from presets.schema import Arm, AtOnce, Colt, Experiment, Found, Imp, Like, OfWeights, Prac, Subset, Transfer
+from presets.schema import Arm, AtOnce, Experiment, Found, Imp, Like, OfWeights, Prac, Segmented, Subset, Transfer
 from store.connection import connect_readonly
 from store.errors import StoreError
 from store.files import object_path, run_folder
@@ -157,7 +157,9 @@ class _Attempt:
             self.record.log("warning", f"on {where.words}: {where.note}")
         self.record.log("info", f"training on {where.words}: {plan.words}")
         if plan.device != "cpu" and self.experiment.recipe.precision == "float32":
-            self.record.log("info", "in float32 as asked: recipe.precision = tf32, or bfloat16, is several times as fast")
+            self.record.log(
+                "info", "in float32 as asked: recipe.precision = tf32, or bfloat16, is several times as fast"
+            )
         folder = run_folder(self.files, self.run)
         afresh = self.experiment.afresh
         elsewhere = None if afresh else Elsewhere(self.writer, self.run, plan.as_dict(), versions(self.data))
@@ -320,7 +322,7 @@ class _Attempt:
         point = self.record.point_before(*turning.key)
         if point:
             context.point = Point(self._read(point["sha256"]), point["step"])
-        if isinstance(settings, Colt) and settings.split != "class" and not turning.tickets:
+        if isinstance(settings, Segmented) and settings.split != "class" and not turning.tickets:
             views = segments(context.data, settings, context.seed)
             self.record.segments(*turning.key, [(view.name, view.samples) for view in views])
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from engine import masks, searches
 from engine.searches import Begun, Context, Follow, Sized, Ticket
+from engine.searches.prac import sizes
 from presets.schema import AtOnce
 
 
@@ -61,7 +62,7 @@ def told(leader: Turning, request: Begun | Follow | Sized) -> object:
     if isinstance(request, Sized):
         if request.round in leader.tickets:
             samples = leader.tickets[request.round].samples
-            return None if samples is None else len(samples)
+            return None if samples is None else sizes(leader.context, samples)
         return None if leader.ended else WAIT
     if isinstance(request, Follow):
         return leader.removed(request.round) if request.round in leader.tickets else WAIT

@@ -8,6 +8,7 @@ form in the app, `tombola presets NAME` and the error messages all read it from 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -259,7 +260,16 @@ KindRates = dict[Kind, Fraction]
 Rate = Fraction | KindRates | Like
 
 
-class Finding(Part):
+class Search(Part):
+    """What every search shares."""
+
+    @property
+    def members(self) -> int:
+        """Trainings that a round's ticket is the overlap of."""
+        return 1
+
+
+class Finding(Search):
     """What every search that finds tickets on this experiment's network shares."""
 
     recipe: RecipeChange = Field(
@@ -350,7 +360,43 @@ class Imp(Rounds):
 PUBLISHED_COLT_RATE: KindRates = {"conv": 0.15}
 
 
-class Colt(Rounds):
+class Segmented(Rounds):
+    """What searches share that can train a network for each segment of the data, their ticket being the overlap of what
+    each keeps (COLT, Hossain et al., arXiv 2212.12770)."""
+
+    segments: int = Field(
+        1, ge=1, le=64, description="Parts of the training data, one network each (P); 1: one network on all of it."
+    )
+    split: Literal["class", "random", "stratified"] = Field(
+        "class", description="How data is parted: contiguous blocks of classes, at random, or evenly by class."
+    )
+
+    @property
+    def members(self) -> int:
+        return self.segments
+
+    @property
+    def _heads_differ(self) -> bool:
+        """Whether members have heads of their own size."""
+        return self.segments > 1 and self.split == "class"
+
+    def rates(self) -> dict[str, float]:
+        """As for every search, but one number for all does not reach heads that differ in size."""
+        rates = super().rates()
+        if self._heads_differ and not isinstance(self.rate, dict):  # type: ignore[attr-defined]
+            del rates["head"]
+        return rates
+
+    @model_validator(mode="after")
+    def _class_heads_differ(self) -> Segmented:
+        if self.segments == 1 and self.split != "class":
+            raise ValueError("split is read with segments of 2 or more: one segment is all the data")
+        if self._heads_differ and self.rates().get("head", 0.0) > 0.0:
+            raise ValueError('with split = "class" heads differ in size and cannot be pruned: give rates by kind')
+        return self
+
+
+class Colt(Segmented):
     """Cyclic overlapping lottery tickets (Hossain et al., arXiv 2212.12770)."""
 
     method: Literal["colt"]
@@ -362,34 +408,19 @@ class Colt(Rounds):
         "kind", description="One magnitude threshold for all kinds of equal rate, per layer kind, or per layer."
     )
     segments: int = Field(2, ge=2, le=64, description="Parts of the training data, one network each (P).")
-    split: Literal["class", "random", "stratified"] = Field(
-        "class", description="How data is parted: contiguous blocks of classes, at random, or evenly by class."
-    )
-
-    def rates(self) -> dict[str, float]:
-        """As for every search, but one number for all does not reach heads that differ in size."""
-        rates = super().rates()
-        if self.split == "class" and not isinstance(self.rate, dict):
-            del rates["head"]
-        return rates
-
-    @model_validator(mode="after")
-    def _class_heads_differ(self) -> Colt:
-        if self.split == "class" and self.rates().get("head", 0.0) > 0.0:
-            raise ValueError('with split = "class" heads differ in size and cannot be pruned: give rates by kind')
-        return self
 
 
 PUBLISHED_PRAC_RATE: KindRates = {"conv": 0.2}
 
 
-class Prac(Rounds):
-    """Pruning-aware critical samples (PrAC, arXiv 2106.03225): each round on the few samples that matter."""
+class Prac(Segmented):
+    """Pruning-aware critical samples (PrAC, arXiv 2106.03225): each round on the few samples that matter; with
+    segments, COLT's members each on those that matter of its own."""
 
     method: Literal["prac"]
     rate: Fraction | KindRates = Field(
         default_factory=lambda: dict(PUBLISHED_PRAC_RATE),
-        description="Fraction of the remaining weights pruned a round: one number, or by kind.",
+        description="Fraction of the remaining weights that a round, or each member, prunes: one number, or by kind.",
     )
     use: Literal["both", "training", "pruning"] = Field(
         "both", description="Samples of the next round: forgotten in training (CET), changed by pruning (CEP), or both."
@@ -404,7 +435,9 @@ class Prac(Rounds):
         "linear", description="Iterations of a round: in proportion to its set, or to its square (the authors' code)."
     )
     sizes: Like | None = Field(
-        None, description="Sets drawn at random, as large as those of another prac search: `like` names it."
+        None,
+        description="Sets drawn at random, as large, segment by segment, as those of another prac search: `like` names"
+        " it.",
     )
 
     @model_validator(mode="after")
@@ -497,6 +530,10 @@ class Regrowing(AtOnce):
         0.3, gt=0.0, le=1.0, description="Share of each layer's weights that the first update replaces; a half cosine."
     )
     until: float = Field(0.75, gt=0.0, le=1.0, description="Share of training after which the mask rests (T_end).")
+    start: Literal["init", "sparse-neuron", "sparse-layer"] = Field(
+        "init",
+        description="Weights to train from: the initialisation, or that scaled to the first mask, by neuron or layer.",
+    )
 
     @model_validator(mode="after")
     def _trains_what_is_evaluated(self) -> Regrowing:
@@ -540,7 +577,7 @@ class Gmp(AtOnce):
         return self
 
 
-class Transfer(Part):
+class Transfer(Search):
     """The tickets of another run, for this data: its masks and starts, with a fresh head (arXiv 2212.12770)."""
 
     method: Literal["transfer"]
@@ -902,6 +939,10 @@ class Experiment(Part):
                 leader = self._search(search.sizes.like, place)
                 if not isinstance(leader, Prac) or leader.sizes:
                     raise ValueError(f"{place}: name a prac search that chooses its sets")
+                for key in ("segments", "split"):
+                    if getattr(search, key) != getattr(leader, key):
+                        theirs = f"that of {search.sizes.like!r} ({getattr(leader, key)})"
+                        raise ValueError(f"{place}: {key} must equal {theirs}, since sizes are taken by segment")
             self._recipe_fits(f"searches.{name}.recipe", name)
             if isinstance(search, Moving) and self.recipe_of(name).weights == "best":
                 raise ValueError(f'searches.{name}: weights = "best" may be of a mask that moved on: take the last')
@@ -937,8 +978,8 @@ class Experiment(Part):
                 raise ValueError(f"{place}: name a search on both sides or on neither")
         for other in getattr(check, "searches", None) or ():
             search = self._search(other, f"{place}.searches")
-            for kinds, fitting, words in LOOKED_AT:
-                if isinstance(check, kinds) and not isinstance(search, fitting):
+            for kinds, fits, words in LOOKED_AT:
+                if isinstance(check, kinds) and not fits(search):
                     raise ValueError(f"{place}.searches: {other!r} ({search.method}) {words}")
 
     def _has_tickets(self, side: Side) -> bool:
@@ -971,11 +1012,11 @@ class Experiment(Part):
         return recipe if arm is None else changed(recipe, arm.recipe)
 
 
-LOOKED_AT: tuple[tuple[Any, Any, str], ...] = (
-    (Successive, Imp | Colt, "does not train anew in every round"),
-    (Agreement, Colt, "has no rounds of several members"),
-    (Solutions, Imp | OneShot | Gmp, "does not prune one trained network"),
-    ((Correlation, Stability), Found, "does not find its tickets here"),
+LOOKED_AT: tuple[tuple[Any, Callable[[Searching], bool], str], ...] = (
+    (Successive, lambda search: isinstance(search, Imp | Colt), "does not train anew in every round"),
+    (Agreement, lambda search: search.members > 1, "has no rounds of several members"),
+    (Solutions, lambda search: isinstance(search, Imp | OneShot | Gmp), "does not prune one trained network"),
+    ((Correlation, Stability), lambda search: isinstance(search, Found), "does not find its tickets here"),
 )
 """Which searches the named checks can look at."""
 

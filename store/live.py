@@ -15,7 +15,7 @@ from typing import Any
 
 from store.answers import Check, checks_of
 from store.reading import LISTING, Reader
-from store.report import answer, curves
+from store.report import answer, curves, samples
 from store.report import checks as report_checks
 
 LOG_LINES = 1000
@@ -84,6 +84,8 @@ class Lane:
     """Prunable sparsity to be reached, where that is what ends it."""
     state: str
     """"waiting", "turning" or "done"."""
+    members: int
+    """Trainings that each of its rounds is the overlap of."""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -371,7 +373,8 @@ class Live:
                 done = run.state == "finished" or (ended and enough)
                 state = "done" if done else "turning" if turns else "waiting"
                 target = leader.get("until") if leader.get("of") == "prunable" else None
-                lanes.append(Lane(name, settings["method"], seed, colour, turns, planned, target, state))
+                members = settings.get("segments", 1)
+                lanes.append(Lane(name, settings["method"], seed, colour, turns, planned, target, state, members))
         return tuple(lanes)
 
     def _turn(self, run: Run, memory: _Memory, lanes: tuple[Lane, ...], focus: Focus | None) -> Turn | None:
@@ -488,9 +491,7 @@ class Live:
         return tuple(Chosen(**row, drawn=bool(searches.get(row["search"], {}).get("sizes"))) for row in rows)
 
     def _samples(self, run: str) -> int:
-        return (
-            self._reader.rows("SELECT max(train_images) AS most FROM trainings WHERE run = ?", (run,))[0]["most"] or 0
-        )
+        return self._reader.rows(samples(run))[0]["samples"] or 0
 
     # Figures
 

@@ -77,7 +77,7 @@ WITH rates AS (
            CASE json_type(s.settings, '$.rate') WHEN 'object' THEN json_extract(s.settings, '$.rate.' || l.kind)
                 ELSE json_extract(s.settings, '$.rate') END AS rate
     FROM loss_by_round AS l JOIN searches AS s ON s.run = l.run AND s.name = l.search
-    WHERE l.run = {_quoted(run)} AND l.before > 0 AND s.method IN ('imp', 'colt')
+    WHERE l.run = {_quoted(run)} AND l.before > 0 AND s.method IN ('imp', 'colt', 'prac')
 ), pools AS (
     SELECT search, seed, round, members, rate, group_concat(kind, '+') AS kinds,
            sum(before) AS before, sum(removed) AS removed
@@ -144,12 +144,23 @@ FROM check_curves AS v JOIN checks AS c ON c.run = v.run AND c.name = v.[check] 
 WHERE v.run = {_quoted(run)} ORDER BY c.id, v.series, v.x""".strip()
 
 
+def samples(run: str) -> str:
+    """Training samples of a run, as far as trainings let tell: the most that one sees, or that a round's members do."""
+    return f"""
+    SELECT max(seen) AS samples FROM (
+        SELECT train_images AS seen FROM trainings WHERE run = {_quoted(run)}
+        UNION ALL
+        SELECT sum(t.train_images) FROM members AS m JOIN trainings AS t ON t.id = m.training
+        WHERE t.run = {_quoted(run)} GROUP BY m.round
+    )""".strip()
+
+
 def sets(run: str) -> str:
     """Samples that each round chose for the next, and why, mean over seeds, with images seen up to it.
 
-    `share` is of the largest view of the training data that the run trains on. `plain` is the first imp search, of
-    those that train to the end where there is one; `saved` what fewer images than its the same seeds took by that
-    round. `unchosen`: seeds whose set has no reasons, since it was drawn (`drawn`) or kept from the round before.
+    `share` is of the training samples of the run (`samples`). `plain` is the first imp search, else the first of colt,
+    of those that train to the end where there is one; `saved` what fewer images than its the same seeds took by that
+    round. `unchosen`: seeds whose set, or a segment's of it, has no reasons: it was drawn (`drawn`), or stayed.
     """
     return f"""
 WITH paid AS (
@@ -157,12 +168,15 @@ WITH paid AS (
            sum(r.images) OVER (PARTITION BY s.id, r.seed ORDER BY r.round) AS images
     FROM searches AS s JOIN rounds AS r ON r.search = s.id WHERE s.run = {_quoted(run)} AND r.step = 'done'
 ), plain AS (
-    SELECT id, name FROM searches WHERE run = {_quoted(run)} AND method = 'imp'
-    ORDER BY json_extract(settings, '$.stop') IS NOT NULL, id LIMIT 1
+    SELECT id, name FROM searches WHERE run = {_quoted(run)} AND method IN ('imp', 'colt')
+    ORDER BY method <> 'imp', json_extract(settings, '$.stop') IS NOT NULL, id LIMIT 1
+), whole AS (
+    {samples(run)}
 )
 SELECT s.name AS search, r.round, count(*) AS seeds, avg(c.size) AS size,
-       avg(1.0 * c.size / (SELECT max(train_images) FROM trainings WHERE run = s.run)) AS share,
-       avg(c.training) AS training, avg(c.pruning) AS pruning, avg(c.both) AS both, sum(c.training IS NULL) AS unchosen,
+       avg(1.0 * c.size / (SELECT samples FROM whole)) AS share,
+       avg(c.training) AS training, avg(c.pruning) AS pruning, avg(c.both) AS both,
+       sum(ifnull(c.training + c.pruning + c.both, -1) <> c.size) AS unchosen,
        ifnull(json_type(s.settings, '$.sizes') = 'object', 0) AS drawn, avg(own.images) AS images,
        (SELECT name FROM plain) AS plain, avg(other.images) AS plain_images,
        1 - 1.0 * sum(CASE WHEN other.images > 0 THEN own.images END) / sum(other.images) AS saved

@@ -181,7 +181,7 @@ SCHEMA: dict[str, Relation] = {
         "How many training samples a round has chosen for the next one, and why; their indices lie in a file "
         "(tickets.samples).",
         round="Round that chose them (rounds.id)",
-        size="Samples in the set",
+        size="Samples in the set; more than the following three together where a segment's of the round before stayed",
         training="Of these, critical by training alone: forgotten, or never learned. NULL where none was chosen: drawn",
         pruning="Critical by pruning alone: answered otherwise by the sparse network",
         both="Critical by both",
@@ -316,13 +316,13 @@ SCHEMA: dict[str, Relation] = {
         message="What happened, in one line",
     ),
     "samples": _table(
-        "A training image singled out for a member, and why: it is in its segment.",
+        "A training image singled out for a member, and why: it is in its segment, or hard for it.",
         search="Search (searches.id)",
         seed="Experiment seed",
         round="Round from which it holds; 0 for all",
         member="Member of the round",
         sample="Index of the image in the training data",
-        reason="Why: the segment's name",
+        reason="Why: the segment's name, or how often it was forgotten",
     ),
     "log": _table(
         "A line of a run's log.",

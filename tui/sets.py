@@ -41,7 +41,8 @@ def _search_lines(search: str, turns: Rows, compared: str | None, columns: int) 
     if len(seeds) > 1:
         cells["seeds"] = [str(row["seeds"]) for row in turns]
     stayed = [_stayed(row) for row in turns if row["unchosen"] and not drawn]
-    words = f"the set of the round before stayed, too few being critical: {', '.join(stayed)}" if stayed else ""
+    words = "the set of the round before, or a segment's of it, stayed, too few being critical"
+    words = f"{words}: {', '.join(stayed)}" if stayed else ""
     shown = table(list(cells), zip(*cells.values(), strict=True), right=range(len(cells)))
     return [title, *shown, *wrapped(words, columns, 0, 2)]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.checks import Answer, Asked, Point, from_rows
 from engine.checks.verdicts import FEWEST_SEEDS, beside, interval, literal, plus_minus
-from presets.schema import Agreement, Colt
+from presets.schema import Agreement
 
 OVERLAPS = """
 SELECT seed, round, layer, 1.0 * sum(both) / nullif(sum(either), 0) AS iou,
@@ -29,7 +29,7 @@ WHERE run = :run AND search = :search AND sets = 'removed' ORDER BY seed, round
 def answer(asked: Asked) -> list[Answer]:
     check = asked.settings
     assert isinstance(check, Agreement)
-    several = [name for name, search in asked.experiment.searches.items() if isinstance(search, Colt)]
+    several = [name for name, search in asked.experiment.searches.items() if search.members > 1]
     answers = []
     for search in check.searches or several:
         values = {"run": asked.run, "search": search}

@@ -15,7 +15,7 @@ from engine.measurements import Measured
 from engine.measurements.weights import Correlation as Measuring
 from engine.networks import State
 from engine.training import Training
-from presets.schema import Arm, Correlation, Hybrid
+from presets.schema import Arm, Correlation
 
 
 def answer(asked: Asked) -> Steps:
@@ -44,8 +44,8 @@ def _measuring(asked: Asked, check: Correlation, name: str, seed: int) -> Measur
     context = turning.context
     [number] = nearest([check.at], turning.sparsity)
     ticket = turning.tickets[number]
-    hybrid = isinstance(context.settings, Hybrid)  # its start has been trained already
-    start, step = (context.initial(), 0) if hybrid else (ticket.start, ticket.start_step)
+    step = ticket.start_step
+    start = ticket.start if step else context.initial()  # a start at 0 may have been trained already, or scaled
     dense = context.training(start, context.whole(), step=step)
     own, fresh = (arm_training(context, asked.data, Arm(ticket=name, start=start), ticket) for start in STARTS)
     of: dict[str, Training | State] = {"init": context.initial(), "rewound": ticket.start, "trained": dense}

@@ -32,3 +32,7 @@ def by_layer(state: State, mask: Mask) -> State:
         kept = int(keep.sum())
         scaled[name] = state[name] * ((keep.numel() / kept) ** 0.5 if kept else 0.0)
     return scaled
+
+
+SCALED = {"sparse-neuron": by_neuron, "sparse-layer": by_layer}
+"""Starts that are the initialisation, scaled to the mask."""

@@ -72,7 +72,8 @@ class Begun:
 
 @dataclass(frozen=True)
 class Sized:
-    """Wait for a round of another search of this seed; the answer is how many samples its set has, None without it."""
+    """Wait for a round of another search of this seed; the answer is how many samples its set has of each segment, None
+    without it."""
 
     search: str
     round: int
@@ -106,9 +107,9 @@ class Ticket:
     samples: Tensor | None = None
     """int64: the training samples that the next round is to see, where they are chosen."""
     reasons: Tensor | None = None
-    """uint8: why each of them was (`prac.CET`, `prac.CEP`)."""
-    hardest: tuple[tuple[int, str], ...] = ()
-    """Samples that this round found hardest, and why, the hardest first."""
+    """uint8: why each of them was (`prac.CET`, `prac.CEP`); 0 where its segment's set stayed as it was."""
+    hardest: tuple[tuple[tuple[int, str], ...], ...] = ()
+    """By member, the samples that this round found hardest, and why, the hardest first."""
 
 
 @dataclass(frozen=True)
@@ -290,9 +291,10 @@ class Context:
         """A training of its own for each sparsity, numbered from 1, as a round; it ends with its ticket's mask, which a
         hook has moved. Goes on after the last one found."""
         for number in range(self.begin()[0] + 1, len(self.levels) + 1):
-            results: list[Result] = yield Train(number, (job_of(number),))
+            job = job_of(number)
+            results: list[Result] = yield Train(number, (job,))
             mask = {name: results[0].observed[f"mask.{name}"] for name in self.kinds}
-            yield Ticket(number, self.whole(), mask, (mask,), self.initial(), 0)
+            yield Ticket(number, self.whole(), mask, (mask,), job.start, job.start_step)
 
     def tickets(
         self, found: Iterable[Mask], start: State, step: int = 0, images: int | None = None

@@ -18,7 +18,7 @@ from engine.masks import Mask
 from engine.networks import State
 from engine.searches import Context, Search, Step, Ticket, Train
 from engine.training import Training
-from presets.schema import Colt
+from presets.schema import Colt, Segmented
 
 
 def search(context: Context) -> Search:
@@ -45,11 +45,11 @@ def members(context: Context, ticket: Ticket) -> tuple[Training, ...]:
 
 
 def _members(context: Context, views: list[View], start: State, mask: Mask, step: int) -> tuple[Training, ...]:
-    return tuple(context.training(_with_head(context, start, view), mask, view, step) for view in views)
+    return tuple(context.training(with_head(context, start, view), mask, view, step) for view in views)
 
 
-def segments(data: Dataset, settings: Colt, seed: int) -> list[View]:
-    """The training data in `settings.segments` parts.
+def segments(data: Dataset, settings: Segmented, seed: int) -> list[View]:
+    """The training data in `settings.segments` parts; one is all of it.
 
     "class": contiguous blocks of class ids, sizes differing by at most one; "random": sizes differing by at most one;
     "stratified": every class dealt out evenly.
@@ -58,6 +58,8 @@ def segments(data: Dataset, settings: Colt, seed: int) -> list[View]:
         ValueError: more segments than classes, or than samples.
     """
     count = settings.segments
+    if count == 1:
+        return [data.all()]
     most = data.classes if settings.split == "class" else len(data.train)
     if count > most:
         what = "classes" if settings.split == "class" else "training samples"
@@ -73,7 +75,7 @@ def segments(data: Dataset, settings: Colt, seed: int) -> list[View]:
     ]
 
 
-def _with_head(context: Context, start: State, view: View) -> State:
+def with_head(context: Context, start: State, view: View) -> State:
     """`start` with a head for the view's classes: of the initialisation, also when `start` is rewound to a step k,
     since a segment's head was never trained on all the data."""
     if len(view.classes) == context.data.classes:

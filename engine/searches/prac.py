@@ -4,17 +4,23 @@ A round trains on its set, counting how often each sample is forgotten; the next
 more than a few times (CET) and those that the dense network and the sparse one answer differently (CEP). It is built
 anew every round, and with `stop` a round ends when its mask has come to rest.
 
+With segments, COLT's members (arXiv 2212.12770) each train on the samples that matter of their own segment: each is
+pruned by its own weights and chooses its own next set, the ticket is the overlap, and a round's set their union.
+
 As controls a set may be of CET or CEP alone, or drawn at random at the sizes of another search's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from engine import masks
+from engine.data import View
 from engine.draws import permutation
 from engine.hooks.forgetting import NEVER, Forgetting
 from engine.masks import Mask
@@ -22,6 +28,7 @@ from engine.measurements import Measured
 from engine.measurements.disagreement import Disagreement
 from engine.networks import State
 from engine.searches import Context, Measure, Request, Search, Sized, Step, Ticket, Train
+from engine.searches.colt import segments, with_head
 from engine.training import Result, Training
 from presets.schema import Prac, Recipe
 
@@ -29,48 +36,87 @@ CET, CEP = 1, 2
 """Bits of why a sample is in a set: from training, from pruning."""
 
 SHOWN = 100
-"""Hardest samples that are written down of each round."""
+"""Hardest samples that are written down of each member of a round."""
 
 LEAST = 2
 """Samples that a set must have, since a norm layer needs two; a smaller one is not taken, the one before stays."""
+
+Chosen = tuple[Tensor, Tensor]
+"""A set: int64 indices in rising order, and uint8 reasons, 0 where it has none."""
 
 
 def search(context: Context) -> Search:
     settings = context.settings
     assert isinstance(settings, Prac)
+    parts = segments(context.data, settings, context.seed)
     start, step = yield from context.rewind_point()
     number, mask = context.begin()
-    samples = context.resumed.samples if context.resumed and context.resumed.samples is not None else context.data.train
+    known = context.resumed.samples if context.resumed else None
+    sets = [part.samples for part in parts] if known is None else parted(known, parts)
     while not context.finished(mask, number):
         number += 1
-        job = _training(context, start, mask, step, samples)
-        results: list[Result] = yield Train(number, (job,))
+        jobs = tuple(
+            _training(context, start, mask, step, part, samples) for part, samples in zip(parts, sets, strict=True)
+        )
+        results: list[Result] = yield Train(number, jobs)
         yield Step("prune")
-        before, mask = mask, context.prune(results[0].state, mask)
-        count, reasons = None, None
+        pruned = tuple(context.prune(result.state, mask) for result in results)
+        if len(parts) > 1:
+            yield Step("overlap")
+        before, mask = mask, masks.overlap(pruned)
+        counts = None
+        chosen: list[Chosen] = []
         if settings.sizes:
-            count = yield Sized(settings.sizes.like, number)
-            drawn = permutation(len(context.data.train), context.seed, "subset", context.name, number)[:count]
-            samples = context.data.train[drawn].sort().values
+            counts = yield Sized(settings.sizes.like, number)
+            for member, part in enumerate(parts):
+                drawn = permutation(len(part.samples), context.seed, "subset", context.name, number, member)
+                chosen.append(_without_reasons(part.samples[drawn[: counts[member] if counts else None]].sort().values))
         else:
-            samples, reasons = yield from _critical(context, job, results[0], mask, number)
-        shown = hardest(job.view.samples, results[0].observed["forgotten"])
-        yield Ticket(number, before, mask, (mask,), start, step, samples, reasons, shown)
-        if settings.sizes and count is None:  # the other search ended before: there is no size to take any more
+            for part, job, result in zip(parts, jobs, results, strict=True):
+                chosen.append((yield from _critical(context, part, job, result, mask, number)))
+        sets = [samples for samples, _ in chosen]
+        samples, reasons = united(chosen)
+        hard = [
+            hardest(job.view.samples, result.observed["forgotten"]) for job, result in zip(jobs, results, strict=True)
+        ]
+        yield Ticket(number, before, mask, pruned, start, step, samples, reasons, tuple(hard))
+        if settings.sizes and counts is None:  # the other search ended before: there is no size to take any more
             return
 
 
-def _training(context: Context, start: State, mask: Mask, step: int, samples: Tensor) -> Training:
-    """A round's training on its set, which it counts forgetting in. A set of a share of the data takes that share of
-    the iterations, since its epochs are so much shorter; "quadratic" makes them as much fewer, too."""
-    settings, data = context.settings, context.data
+def sizes(context: Context, samples: Tensor) -> tuple[int, ...]:
+    """How many samples of a round's set (int64 indices) each segment has."""
+    assert isinstance(context.settings, Prac)
+    return tuple(map(len, parted(samples, segments(context.data, context.settings, context.seed))))
+
+
+def parted(samples: Tensor, parts: Sequence[View]) -> list[Tensor]:
+    """Of each part the samples (int64 indices in rising order) that lie in it."""
+    return [samples[torch.isin(samples, part.samples)] for part in parts]
+
+
+def united(sets: Sequence[Chosen]) -> tuple[Tensor, Tensor | None]:
+    """Disjoint sets as one, int64 indices in rising order; its uint8 reasons, None where no sample has one."""
+    samples, order = torch.cat([samples for samples, _ in sets]).sort()
+    reasons = torch.cat([reasons for _, reasons in sets])[order]
+    return samples, reasons if reasons.any() else None
+
+
+def _without_reasons(samples: Tensor) -> Chosen:
+    return samples, torch.zeros(len(samples), dtype=torch.uint8)
+
+
+def _training(context: Context, start: State, mask: Mask, step: int, part: View, samples: Tensor) -> Training:
+    """A member's training on its set, which it counts forgetting in. A set of a share of its segment takes that share
+    of the iterations, since its epochs are so much shorter; "quadratic" makes them as much fewer, too."""
+    settings = context.settings
     assert isinstance(settings, Prac)
-    whole = len(samples) == len(data.train)
-    view = data.all() if whole else data.of_samples("critical", samples)
-    recipe = context.recipe
-    if settings.length == "quadratic" and not whole:
-        recipe = shortened(recipe, len(samples) / len(data.train))
-    return context.training(start, mask, view, step, recipe=recipe, hooks=(Forgetting(),))
+    view, recipe = part, context.recipe
+    if len(samples) < len(part.samples):
+        view = replace(part, name=f"part of {part.name}", samples=samples)
+        if settings.length == "quadratic":
+            recipe = shortened(recipe, len(samples) / len(part.samples))
+    return context.training(with_head(context, start, part), mask, view, step, recipe=recipe, hooks=(Forgetting(),))
 
 
 def hardest(samples: Tensor, forgotten: Tensor) -> tuple[tuple[int, str], ...]:
@@ -101,9 +147,9 @@ def shortened(recipe: Recipe, share: float) -> Recipe:
 
 
 def _critical(
-    context: Context, job: Training, trained: Result, after: Mask, number: int
-) -> Generator[Request, Any, tuple[Tensor, Tensor | None]]:
-    """The next round's set: int64 indices in rising order, and uint8 reasons."""
+    context: Context, part: View, job: Training, trained: Result, after: Mask, number: int
+) -> Generator[Request, Any, Chosen]:
+    """A member's next set, of its segment: `after` is the round's ticket, which the next round trains under."""
     settings = context.settings
     assert isinstance(settings, Prac)
     why = torch.zeros(len(context.data.labels), dtype=torch.uint8)
@@ -115,10 +161,11 @@ def _critical(
         sparse: Training | State = {n: t * after[n] if n in after else t for n, t in trained.state.items()}
         if settings.against == "first":
             start, step = yield from context.rewind_point()
-            dense, sparse = _training(context, start, context.whole(), step, context.data.train), trained.state
+            dense = _training(context, start, context.whole(), step, part, part.samples)
+            sparse = trained.state
         different: Measured = yield Measure(
-            Disagreement(context.seed, (dense, sparse), context.experiment.network, context.recipe, context.data.all())
+            Disagreement(context.seed, (dense, sparse), context.experiment.network, context.recipe, part)
         )
-        why[context.data.train[different.tensors["different"]]] |= CEP
+        why[part.samples[different.tensors["different"]]] |= CEP
     samples = why.nonzero()[:, 0]
-    return (samples, why[samples]) if len(samples) >= LEAST else (job.view.samples, None)
+    return (samples, why[samples]) if len(samples) >= LEAST else _without_reasons(job.view.samples)

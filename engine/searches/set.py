@@ -1,8 +1,9 @@
 """SET: a sparse network from the first step on, whose smallest weights give way to others at random (Mocanu et al.,
 arXiv 1707.04780, with the schedule of Evci et al., arXiv 1911.11134).
 
-Each sparsity is a training of its own, from a random mask of the rule's counts; its ticket is the mask that it ended
-with. `rigl` differs in what grows.
+Each sparsity is a training of its own, from a random mask of the rule's counts and the initialisation, or that scaled
+to this mask (Evci et al., arXiv 2010.03533, section 3.1); its ticket is the mask that it ended with and that start.
+`rigl` differs in what grows.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from functools import partial
 
 from engine import masks
 from engine.hooks.moving import Moving
+from engine.networks.sparse import SCALED
 from engine.searches import Context, Search, Ticket
 from engine.training import Training
 from presets.schema import Rigl, Set
@@ -34,4 +36,7 @@ def _training(context: Context, number: int) -> Training:
     mask = masks.drawn(counts, shapes, context.seed, "moving", number)
     last = round(settings.until * context.recipe.epochs * context.per_epoch)
     hook = Moving(tuple(context.kinds), settings.method, settings.every, settings.alpha, last)
-    return context.training(context.initial(), mask, hooks=(hook,))
+    start = context.initial()
+    if settings.start != "init":
+        start = SCALED[settings.start](start, mask)
+    return context.training(start, mask, hooks=(hook,))

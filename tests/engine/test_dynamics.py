@@ -28,7 +28,7 @@ SPEC = {
         "omp": {"method": "one-shot", "sparsity": [0.5]},
         "gmp": {"method": "gmp", "sparsity": [0.5, 0.8], "begin": "3 steps", "end": 1, "every": 5},
         "set": {"method": "set", "sparsity": [0.5, 0.8], "every": 6},
-        "rigl": {"method": "rigl", "sparsity": [0.8], "every": 6, "ratios": "erk"},
+        "rigl": {"method": "rigl", "sparsity": [0.8], "every": 6, "ratios": "erk", "start": "sparse-layer"},
     },
     "arms": {
         "ticket": {"ticket": "each"},

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, get_args
 
@@ -221,7 +222,7 @@ FLIPS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }  # fmt: skip
 
 for name in ("set", "rigl"):
-    AT_ONCE[name] = ({"every": 5}, {"ratios": "erk", "every": 4, "alpha": 0.5, "until": 0.3})
+    AT_ONCE[name] = ({"every": 5}, {"ratios": "erk", "every": 4, "alpha": 0.5, "until": 0.3, "start": "sparse-neuron"})
 PRUNES = {"begin": "2 steps", "end": "15 steps", "every": 5}
 AT_ONCE["gmp"] = (PRUNES, {"begin": "3 steps", "end": 1, "every": 4, "scope": "global"})
 REFUSED = {f"searches.{name}.data" for name in ("random", "set", "rigl", "gmp")}
@@ -240,9 +241,11 @@ for key, value in {
     "recipe": {"lr": 0.2}, "spare_first": True, "data": {"fraction": 0.5}, "rate": {"conv": 0.4}, "rewind": "2 steps",
     "stop": {"epsilon": 0.9, "window": 1, "armed": False}, "until": 0.1, "rounds": 1, "scope": "layer",
     "use": "training", "forgotten": 1, "against": "before", "length": "quadratic", "sizes": {"like": "y"},
+    "segments": 2,
 }.items():  # fmt: skip
     FLIPS[f"searches.prac.{key}"] = (PRAC, {f"searches.x.{key}": value})
 UNTIL = {"searches.x.until": 0.2, "searches.x.rate": {"conv": 0.22}}
+FLIPS["searches.prac.split"] = (PRAC | {"searches.x.segments": 2}, {"searches.x.split": "random"})
 FLIPS["searches.prac.of"] = (PRAC | UNTIL, {"searches.x.of": "total"})
 RESTS = {"epsilon": 0.9, "window": 1, "armed": False}
 STOPS = {"searches.imp.stop": RESTS, "recipe.epochs": 4}
@@ -314,7 +317,7 @@ ROWS = {
 
 
 def changed(spec: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    spec = json.loads(json.dumps(spec))
+    spec = deepcopy(spec)
     for key, value in changes.items():
         *path, last = key.split(".")
         table = spec
@@ -323,7 +326,7 @@ def changed(spec: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         if value is None:
             table.pop(last, None)
         else:
-            table[last] = value
+            table[last] = deepcopy(value)  # a later key may lie in it
     return spec
 
 

@@ -397,6 +397,40 @@ def test_set_and_rigl_begin_with_the_same_mask():
     assert all(torch.equal(own.mask[name], other.mask[name]) for name in own.mask)
 
 
+@pytest.mark.parametrize("name", ["set", "rigl"])
+@pytest.mark.parametrize("how", ["sparse-neuron", "sparse-layer"])
+def test_a_sparse_start_is_scaled_to_the_first_mask_and_held_by_the_ticket(name, how):
+    context, tickets, asked, _ = turn(experiment(**{name: SEARCHES[name] | {"start": how}}), name)
+    dense = context.initial()
+    for ticket, request in zip(tickets, asked, strict=True):
+        [own] = request.members
+        for layer, keep in own.mask.items():
+            each = keep.flatten(1).float().mean(1) if how == "sparse-neuron" else keep.float().mean()
+            scale = torch.as_tensor(each).rsqrt().nan_to_num(posinf=0.0)
+            expected = dense[layer] * scale.view(-1, *[1] * (keep.ndim - 1))
+            assert torch.allclose(own.start[layer], expected)
+        assert ticket.start.keys() == own.start.keys()
+        assert all(torch.equal(ticket.start[tensor], value) for tensor, value in own.start.items())
+        assert searches.members(context, ticket)[0].key == own.key
+        shuffled = arm_training(context, DATA, Arm(ticket=name, mask="shuffled"), ticket)
+        assert torch.equal(shuffled.start["conv2.weight"], own.start["conv2.weight"])
+
+
+def test_arms_from_a_sparse_start_are_counted_by_ticket_and_not_as_those_of_the_initialisation():
+    spec = experiment(set=SEARCHES["set"] | {"start": "sparse-neuron"})
+    paths = {("set", seed): search_forecast(spec, "set", Context(spec, "set", 0, DATA).weights).path for seed in (0, 1)}
+    quick = {"lr": 0.2}
+    arms = {
+        "own": {"ticket": "set", "recipe": quick},
+        "init": {"ticket": "set", "recipe": quick, "start": "init"},
+        "whole": {"ticket": "set", "recipe": quick, "mask": "full"},
+    }
+    full = spec.model_validate(spec.model_dump(mode="json") | {"arms": arms})
+    tickets = sum(len(path) for (_, seed), path in paths.items() if seed in full.seeds)
+    found = cost(full, {"": 1000, "set": 1000}, 10, 300, paths)
+    assert found.evaluation == 3 * tickets * full.recipe.epochs * 1000
+
+
 def test_the_forecast_counts_a_training_a_sparsity_and_no_more_for_the_unchanged_arm():
     spec = experiment(**SEARCHES)
     counted = Context(spec, "set", 0, DATA).weights

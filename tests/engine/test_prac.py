@@ -1,9 +1,13 @@
 """PrAC's sets are made of what its paper says, shorten rounds by their share, and can be drawn at random instead."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from engine import masks, searches
 from engine.checks.savings import judged
@@ -11,8 +15,8 @@ from engine.data import load
 from engine.hooks.early_stop import DISTANCE
 from engine.hooks.forgetting import NEVER, Forgetting
 from engine.measurements import Errand
-from engine.searches import Context, Measure, Sized, Ticket, Train
-from engine.searches.prac import CEP, CET, hardest, shortened
+from engine.searches import Context, Measure, Sized, Ticket, Train, colt
+from engine.searches.prac import CEP, CET, SHOWN, hardest, parted, shortened, sizes, united
 from engine.tensors import read
 from engine.training import Trainer
 from presets.schema import Data, Experiment, Recipe, Savings, Side
@@ -34,8 +38,14 @@ def experiment(**prac) -> Experiment:
     )
 
 
-def turn(spec: Experiment, name: str = "prac", sizes: dict[int, int] | None = None, resumed: Ticket | None = None):
-    """The search to its end: tickets, what it asked to train, and what that came to."""
+def turn(
+    spec: Experiment,
+    name: str = "prac",
+    counts: dict[int, tuple[int, ...]] | None = None,
+    resumed: Ticket | None = None,
+):
+    """The search to its end: tickets, what it asked to train, round by round and member by member, and what that came
+    to."""
     context = Context(spec, name, 0, DATA, resumed=resumed)
     trainer, steps, answer = Trainer(DATA), searches.start(context), None
     tickets, jobs, results = [], [], {}
@@ -46,10 +56,9 @@ def turn(spec: Experiment, name: str = "prac", sizes: dict[int, int] | None = No
             return tickets, jobs, results
         answer = None
         if isinstance(request, Train):
-            [job] = request.members
-            results[job.key] = trainer.train(job)
-            jobs.append(job)
-            answer = [results[job.key]]
+            results |= {job.key: trainer.train(job) for job in request.members}
+            jobs += request.members
+            answer = [results[job.key] for job in request.members]
         elif isinstance(request, Measure):
             states = [one if isinstance(one, dict) else results[one.key].state for one in request.job.of]
             errand = Errand(trainer, request.job, states)
@@ -57,22 +66,22 @@ def turn(spec: Experiment, name: str = "prac", sizes: dict[int, int] | None = No
                 answer = errand.advance()
             [(_, answer)] = answer
         elif isinstance(request, Sized):
-            answer = (sizes or {}).get(request.round)
+            answer = (counts or {}).get(request.round)
         elif isinstance(request, Ticket):
             tickets.append(request)
 
 
-def answers(state, mask=None) -> torch.Tensor:
-    """The likeliest class of every training sample, by the engine's own network in eval mode."""
+def answers(state, mask=None, samples: torch.Tensor = DATA.train) -> torch.Tensor:
+    """The likeliest class of every sample, by the engine's own network in eval mode."""
     from engine.networks import build
 
-    module = build(experiment().network, DATA.shape, DATA.classes)
+    module = build(experiment().network, DATA.shape, len(state["head.weight"]))
     held = {n: t * mask[n] if mask and n in mask else t for n, t in state.items()}
     module.load_state_dict(held)
     module.eval()
     mean, deviation = torch.tensor(DATA.mean)[:, None, None], torch.tensor(DATA.deviation)[:, None, None]
     with torch.no_grad():
-        return module((DATA.images[DATA.train] / DATA.white - mean) / deviation).argmax(1)
+        return module((DATA.images[samples] / DATA.white - mean) / deviation).argmax(1)
 
 
 def chosen(ticket: Ticket, bit: int) -> set[int]:
@@ -130,12 +139,12 @@ def test_random_sets_are_as_large_as_anothers_and_differ_by_round():
         | {"searches": {"prac": {"method": "prac", "rounds": 3},
                         "drawn": {"method": "prac", "rounds": 3, "sizes": {"like": "prac"}}}}
     )  # fmt: skip
-    tickets, jobs, _ = turn(spec, "drawn", sizes={1: 300, 2: 300, 3: 200})
+    tickets, jobs, _ = turn(spec, "drawn", counts={1: (300,), 2: (300,), 3: (200,)})
     assert [len(job.view.samples) for job in jobs] == [len(DATA.train), 300, 300]
     assert not torch.equal(jobs[1].view.samples, jobs[2].view.samples)
     assert [len(ticket.samples) for ticket in tickets] == [300, 300, 200], "as chosen for the next round"
     assert all(ticket.reasons is None for ticket in tickets)
-    tickets, jobs, _ = turn(spec, "drawn", sizes={1: 300})
+    tickets, jobs, _ = turn(spec, "drawn", counts={1: (300,)})
     assert len(tickets) == len(jobs) == 2, "it ends with the other search"
 
 
@@ -180,6 +189,168 @@ def test_a_saving_counts_only_where_accuracy_is_not_inferior_within_the_margin(d
     assert held.figure == pytest.approx(sum(differences) / len(differences))
 
 
+# Over COLT's segments
+
+SPLITS = [("class", 2), ("random", 3), ("stratified", 2)]
+
+
+def of(samples: torch.Tensor, part) -> set[int]:
+    return set(samples.tolist()) & set(part.samples.tolist())
+
+
+@pytest.mark.parametrize(("split", "segments"), SPLITS)
+@pytest.mark.parametrize("against", ["first", "before"])
+def test_each_segment_chooses_its_own_set_and_the_round_their_union(split, segments, against):
+    spec = experiment(split=split, segments=segments, against=against, rounds=2)
+    tickets, jobs, results = turn(spec)
+    parts = colt.segments(DATA, spec.searches["prac"], 0)
+    rounds = [jobs[:segments], jobs[segments:]]
+    assert [job.view.samples.tolist() for job in rounds[0]] == [part.samples.tolist() for part in parts]
+    for ticket, members, later in zip(tickets, rounds, [rounds[1], None], strict=True):
+        expected = set()
+        for number, (part, job) in enumerate(zip(parts, members, strict=True)):
+            result = results[job.key]
+            critical = set(job.view.samples[result.observed["forgotten"] > 0].tolist())
+            assert of(ticket.samples[(ticket.reasons & CET) > 0], part) == critical
+            if against == "first":
+                first = results[rounds[0][number].key].state
+                different = answers(first, samples=part.samples) != answers(result.state, samples=part.samples)
+            else:
+                own = answers(result.state, samples=part.samples)
+                different = own != answers(result.state, ticket.mask, part.samples)
+            pruned = of(ticket.samples[(ticket.reasons & CEP) > 0], part)
+            assert len(pruned ^ set(part.samples[different].tolist())) <= 2, "an answer may lie on an edge"
+            expected |= critical | pruned
+            if later:
+                assert later[number].view.samples.tolist() == sorted(critical | pruned), "its own, of its segment alone"
+                assert later[number].view.classes == part.classes
+        assert ticket.samples.tolist() == sorted(expected)
+        assert [len(own) <= SHOWN for own in ticket.hardest] == [True] * segments
+        for own, part in zip(ticket.hardest, parts, strict=True):
+            assert {sample for sample, _ in own} <= set(part.samples.tolist())
+
+
+def test_each_member_is_pruned_by_its_own_weights_and_the_ticket_is_the_overlap():
+    tickets, jobs, results = turn(experiment(segments=2, rounds=2))
+    for number, ticket in enumerate(tickets):
+        members = jobs[2 * number : 2 * number + 2]
+        count = masks.alive(ticket.before)
+        for job, mask in zip(members, ticket.members, strict=True):
+            state = results[job.key].state
+            assert masks.alive(mask) == count - masks.due(0.2, count)
+            kept, gone = (
+                torch.cat([state[n][keep].abs() for n, keep in which.items()])
+                for which in (mask, {n: ticket.before[n] & ~keep for n, keep in mask.items()})
+            )
+            assert gone.max() <= kept.min()
+        one, other = ticket.members
+        assert all(torch.equal(ticket.mask[name], one[name] & other[name]) for name in one)
+        assert all(torch.equal(job.mask[name], ticket.before[name]) for job in members for name in one)
+    heads = [job.start["head.weight"] for job in jobs]
+    assert all(len(head) == 5 and torch.equal(head, heads[0]) for head in heads), "rewound like the rest"
+
+
+def test_a_members_iterations_are_in_proportion_to_its_set_over_its_segment():
+    _, jobs, _ = turn(experiment(segments=2, split="random", rounds=2, use="training"))
+    for job in jobs[2:]:
+        assert job.images == pytest.approx(2 * len(job.view.samples), abs=64)
+    spec = experiment(segments=2, split="random", rounds=2, use="training", length="quadratic")
+    spec = spec.model_copy(update={"recipe": spec.recipe.model_copy(update={"epochs": 10})})
+    _, jobs, _ = turn(spec)
+    for first, later in zip(jobs[:2], jobs[2:], strict=True):
+        share = len(later.view.samples) / len(first.view.samples)
+        assert later.recipe.epochs == max(1, round(10 * share))
+
+
+def test_a_segment_with_too_small_a_set_keeps_its_own_while_others_choose():
+    spec = experiment(segments=2, rounds=1)
+    context = Context(spec, "prac", 0, DATA)
+    parts = colt.segments(DATA, spec.searches["prac"], 0)
+    steps = searches.start(context)
+    request = steps.send(None)
+    trainer = Trainer(DATA)
+    results = [trainer.train(job) for job in request.members]
+    nothing = torch.zeros(len(parts[1].samples), dtype=torch.int32)
+    nothing[0] = 1  # one is too few
+    results[1] = replace(results[1], observed={"forgotten": nothing})
+    answer = results
+    while not isinstance(request, Ticket):
+        request, answer = steps.send(answer), None
+    assert of(request.samples, parts[1]) == set(parts[1].samples.tolist())
+    inside = torch.isin(request.samples, parts[1].samples)
+    assert set(request.reasons[inside].tolist()) == {0}
+    assert of(request.samples, parts[0]) == set(parts[0].samples[results[0].observed["forgotten"] > 0].tolist())
+    assert set(request.reasons[~inside].tolist()) == {CET}
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_a_set_is_parted_by_segment_and_united_again(data):
+    split, segments = data.draw(st.sampled_from(SPLITS))
+    spec = experiment(split=split, segments=segments)
+    parts = colt.segments(DATA, spec.searches["prac"], 0)
+    samples = torch.tensor(sorted(data.draw(st.sets(st.sampled_from(DATA.train.tolist()), min_size=1))))
+    reasons = torch.tensor(data.draw(st.lists(st.integers(0, 3), min_size=len(samples), max_size=len(samples))))
+    sets = parted(samples, parts)
+    for own, part in zip(sets, parts, strict=True):
+        assert own.tolist() == sorted(of(samples, part))
+    assert sizes(Context(spec, "prac", 0, DATA), samples) == tuple(map(len, sets))
+    again, why = united([(own, reasons[torch.isin(samples, own)].to(torch.uint8)) for own in sets])
+    assert torch.equal(again, samples)
+    assert why.tolist() == reasons.tolist() if reasons.any() else why is None
+
+
+def test_random_sets_are_drawn_segment_by_segment_and_a_search_goes_on_from_them_parted():
+    parting = {"segments": 2, "split": "random"}
+    both = {"prac": {"method": "prac", "rounds": 3} | parting,
+            "drawn": {"method": "prac", "rounds": 3, "sizes": {"like": "prac"}} | parting}  # fmt: skip
+    spec = Experiment.model_validate(experiment().model_dump(mode="json") | {"searches": both})
+    parts = colt.segments(DATA, spec.searches["drawn"], 0)
+    asked = {1: (90, 200), 2: (80, 70), 3: (2, 500)}
+    tickets, jobs, _ = turn(spec, "drawn", counts=asked)
+    assert [len(job.view.samples) for job in jobs] == [len(parts[0].samples), len(parts[1].samples), 90, 200, 80, 70]
+    for ticket in tickets:
+        assert tuple(len(of(ticket.samples, part)) for part in parts) == asked[ticket.round]
+        assert ticket.reasons is None
+    again, rest, _ = turn(spec, "drawn", counts=asked, resumed=tickets[1])
+    assert [job.key for job in rest] == [job.key for job in jobs[4:]]
+    assert torch.equal(again[0].samples, tickets[2].samples)
+
+
+@pytest.mark.parametrize(
+    ("prac", "words"),
+    [
+        ({"split": "random"}, "split is read with segments of 2 or more"),
+        ({"segments": 2, "rate": {"conv": 0.2, "head": 0.1}}, "heads differ in size and cannot be pruned"),
+        ({"segments": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_segments_that_cannot_be_are_refused(prac, words):
+    with pytest.raises(ValidationError, match=words):
+        experiment(**prac)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "words"),
+    [
+        ({"segments": 3}, r"sizes.like: segments must equal that of 'prac' \(2\), since sizes are taken by segment"),
+        ({"segments": 2, "split": "random"}, r"sizes.like: split must equal that of 'prac' \(class\)"),
+        ({}, r"sizes.like: segments must equal that of 'prac' \(2\)"),
+    ],
+)
+def test_random_sets_by_other_segments_are_refused(drawn, words):
+    both = {"prac": {"method": "prac", "rounds": 3, "segments": 2},
+            "drawn": {"method": "prac", "rounds": 3, "sizes": {"like": "prac"}} | drawn}  # fmt: skip
+    with pytest.raises(ValidationError, match=words):
+        Experiment.model_validate(experiment().model_dump(mode="json") | {"searches": both})
+
+
+def test_one_rate_for_all_does_not_reach_heads_of_their_own_size():
+    assert "head" not in experiment(segments=2, rate=0.2).searches["prac"].rates()
+    assert "head" in experiment(segments=2, split="random", rate=0.2).searches["prac"].rates()
+    assert "head" in experiment(rate=0.2).searches["prac"].rates()
+
+
 # In a run
 
 SPEC = {
@@ -206,6 +377,21 @@ SPEC = {
 }
 
 
+SEGMENTED = SPEC | {
+    "seeds": [0, 1],
+    "keep": "rounds",
+    "recipe": {"epochs": 4, "batch": 64, "lr": 0.05},
+    "searches": {
+        "prac": {"method": "prac", "rounds": 3, "segments": 2, "split": "random", "rewind": "5 steps",
+                 "stop": {"epsilon": 0.2, "window": 2}},
+        "drawn": {"method": "prac", "rounds": 3, "segments": 2, "split": "random", "rewind": "5 steps",
+                  "rate": {"conv": 0.25}, "sizes": {"like": "prac"}},
+        "colt": {"method": "colt", "rounds": 1},
+    },
+    "checks": {"agreement": {"method": "agreement"}},
+}  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     return Bench(tmp_path_factory.mktemp("prac"))
@@ -216,6 +402,49 @@ def whole(bench: Bench) -> str:
     run = bench.create(SPEC)
     bench.finish(run)
     return run
+
+
+@pytest.fixture(scope="module")
+def segmented(bench: Bench) -> str:
+    run = bench.create(SEGMENTED)
+    bench.finish(run)
+    return run
+
+
+def test_members_of_segments_are_rows_with_their_overlap_their_sets_and_what_was_hard_for_each(bench, segmented):
+    science = bench.science(segmented)
+    held = {row[:3]: read(object_path(bench.files, row[7]))[0] for row in science["sets"]}
+    assert len(held) == 2 * 2 * 3
+    at = "SELECT p.member, p.sample FROM samples p JOIN searches s ON s.id = p.search WHERE s.run = :run"
+    for seed in (0, 1):
+        known = f"{at} AND s.name = '{{}}' AND p.seed = {seed} AND p.round = {{}}"
+        parts = [{n for m, n in bench.rows(known.format("prac", 0), segmented) if m == member} for member in (0, 1)]
+        assert parts[0] | parts[1] == set(DATA.train.tolist())
+        assert not parts[0] & parts[1]
+        for number in (1, 2, 3):
+            counts = [
+                [len(set(held[name, seed, number]["samples"].tolist()) & part) for part in parts]
+                for name in ("prac", "drawn")
+            ]
+            assert counts[0] == counts[1], "as large, segment by segment"
+            assert all(
+                sample in parts[member] for member, sample in bench.rows(known.format("prac", number), segmented)
+            )
+    members = {(name, number, member) for name, _, number, member, *_ in science["members"] if name != "colt"}
+    assert members >= {(name, number, m) for name in ("prac", "drawn") for number in (1, 2, 3) for m in (0, 1)}
+    assert {(row[0], row[2]) for row in science["overlaps"]} >= {("prac", 3), ("drawn", 3), ("colt", 1)}
+    assert {row[1] for row in science["checks"]} == {"prac", "drawn", "colt"}
+
+
+def test_what_members_of_segments_see_is_what_the_run_plans(bench, segmented):
+    [(planned,)] = bench.rows("SELECT images_planned FROM runs WHERE id = :run", segmented)
+    [(done, count)] = bench.rows("SELECT sum(images), count(*) FROM trainings WHERE run = :run", segmented)
+    assert planned == pytest.approx(done, abs=10 * count), "but for the tail batches before the rewind point"
+    forecast = plan(SEGMENTED)
+    assert forecast.returncode == 0, forecast.stderr
+    told = json.loads(forecast.stdout)
+    assert told["images"]["total"] > done, "whole sets, until they are known"
+    assert told["trainings"] == count
 
 
 def test_sets_are_files_whose_counts_are_rows(bench, whole):
@@ -253,12 +482,13 @@ def test_what_is_seen_is_what_is_charged_and_a_saving_is_told(bench, whole):
     assert bench.rows(traces.format(DISTANCE), whole)[0][0] > 0
 
 
-@pytest.mark.parametrize("after", [9])
-def test_a_killed_run_ends_in_the_same_rows(bench, whole, after):
+@pytest.mark.parametrize(("spec", "after"), [("whole", 9), ("segmented", 6), ("segmented", 11)])
+def test_a_killed_run_ends_in_the_same_rows(bench, spec, after, request):
     from store.editing import set_state
     from tests.engine.test_run import wait_for
 
-    run = bench.create(SPEC)
+    whole = request.getfixturevalue(spec)
+    run = bench.create({"whole": SPEC, "segmented": SEGMENTED}[spec])
     engine = bench.start(run)
     done = f"SELECT 1 FROM trainings WHERE run = :run AND state = 'done' GROUP BY run HAVING count(*) > {after}"
     wait_for(bench, run, done)

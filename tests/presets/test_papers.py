@@ -256,7 +256,7 @@ def test_rounds_are_those_of_the_arithmetic(name):
         if own.until is None or own.of != "prunable" or len(rates) != 1 or own.rounds is not None:
             continue
         [rate] = rates
-        members = getattr(own, "segments", 1)
+        members = own.members
         least, most = (
             math.ceil(math.log(1 - own.until) / math.log(1 - loss) - 1e-9) if loss < 1 else 1
             for loss in (min(members * rate, 1.0), rate)

@@ -207,7 +207,7 @@ def test_sets_stand_beside_a_plain_search_whose_same_seeds_went_as_far(
                 writer.update("rounds", {"id": round_id}, {"images": images + 20 * seed})
                 training(writer, run, round_id, seed, 1, 1)
                 if one == prac:
-                    parts = {"training": 6, "pruning": 3, "both": 1}
+                    parts = {"training": 6 + 2 * seed, "pruning": 3, "both": 1}
                     writer.insert("sets", {"round": round_id, "size": 10 + 2 * seed, **parts})
                 elif one == drawn:
                     writer.insert("sets", {"round": round_id, "size": 10})
@@ -216,13 +216,45 @@ def test_sets_stand_beside_a_plain_search_whose_same_seeds_went_as_far(
         (name, number, 2) for name in ("prac", "drawn") for number in (1, 2)
     ]
     first, second, random, _ = rows
-    assert (first["size"], first["share"], first["training"], first["unchosen"]) == (11.0, 0.11, 6.0, 0)
+    assert (first["size"], first["share"], first["training"], first["unchosen"]) == (11.0, 0.11, 7.0, 0)
     assert (first["plain"], first["images"], first["plain_images"]) == ("imp", 70.0, 110.0)
     assert first["saved"] == pytest.approx(1 - 140 / 220)
     assert second["images"] == 140.0
     assert second["saved"] == pytest.approx(1 - 120 / 200), "seed 0 alone"
     assert (random["training"], random["unchosen"], random["drawn"]) == (None, 2, 1)
     assert len(ask(writer, report.sets_by_seed(run))) == 8
+
+
+def test_a_set_of_segments_is_a_share_of_them_all_stands_beside_colt_and_says_where_one_stayed(
+    writer: Writer, new_run: NewRun, turn: Callable[..., int]
+):
+    run = new_run()
+    prac = search(writer, run, "prac", "prac", segments=2)
+    search(writer, run, "colt", "colt", segments=2)
+    for number, forgotten in ((1, 6), (2, 4)):
+        round_id = turn(prac, 0, number, ("conv", 1000, 800))
+        for images in (90, 110):
+            training(writer, run, round_id, 0, 1, 1, images)
+        writer.insert("sets", {"round": round_id, "size": 10, "training": forgotten, "pruning": 3, "both": 1})
+    assert [(row["share"], row["unchosen"], row["plain"]) for row in ask(writer, report.sets(run))] == [
+        (0.05, 0, "colt"), (0.05, 1, "colt")
+    ]  # fmt: skip
+
+
+def test_the_loss_of_prac_lies_between_its_rate_and_that_of_disjoint_members(
+    writer: Writer, new_run: NewRun, turn: Callable[..., int]
+):
+    run = new_run()
+    for name, segments, left in (("one", 1, 800), ("two", 2, 650), ("three", 3, 650)):
+        turn(search(writer, run, name, "prac", rate={"conv": 0.2}, segments=segments), 0, 1, ("conv", 1000, left))
+    turn(search(writer, run, "off", "prac", rate={"conv": 0.2}, segments=1), 0, 1, ("conv", 1000, 650))
+    rows = {row["search"]: (row["least"], row["most"], row["outside"]) for row in ask(writer, report.loss(run))}
+    assert rows == {
+        "one": (0.2, 0.2, 0),
+        "two": (0.2, 0.4, 0),
+        "three": (0.2, pytest.approx(0.6), 0),
+        "off": (0.2, 0.2, 1),
+    }
 
 
 def test_trainings_that_may_end_early_are_counted_with_their_epochs(

@@ -94,7 +94,7 @@ def _step(lane: Lane, scene: Scene, whole: bool) -> Text:
     if not whole:
         return Text.assemble((now.step, ACCENT if live else DIM))
     text = Text()
-    for i, step in enumerate(step for step in STEPS if step != "overlap" or lane.method == "colt"):
+    for i, step in enumerate(step for step in STEPS if step != "overlap" or lane.members > 1):
         text.append(" → " if i else "", DIM)
         text.append(step, f"bold {ACCENT if live else DIM} underline" if step == now.step else DIM)
     return text

@@ -52,6 +52,9 @@ PARTS = (
     Part("other", "without reasons", "░", DIM),
 )
 
+PLAIN = ("imp", "colt")
+"""Methods that train on all their data in every round."""
+
 
 def draw(scene: Scene, width: int, height: int) -> list[Text]:
     view, turn = scene.view, scene.view.turn
@@ -182,7 +185,7 @@ def _spent(scene: Scene, few: bool) -> list[Series]:
     assert turn is not None
     found = []
     for lane in sorted(scene.view.lanes, key=lambda lane: lane.search == turn.search):
-        if lane.seed != turn.seed or not lane.done or (few and lane.search != turn.search and lane.method != "imp"):
+        if lane.seed != turn.seed or not lane.done or (few and lane.search != turn.search and lane.method not in PLAIN):
             continue
         xs, ys, total = [0], [0], 0
         for one in lane.rounds:
@@ -190,7 +193,7 @@ def _spent(scene: Scene, few: bool) -> list[Series]:
                 total += one.images
                 xs.append(one.round)
                 ys.append(total)
-        plain = ", plain" if lane.method == "imp" else ""
+        plain = ", plain" if lane.method in PLAIN else ""
         found.append(Series(f"{lane.search}{plain} {count(total)}", xs, ys, colour=lane.colour))
     return found
 
