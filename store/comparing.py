@@ -300,7 +300,7 @@ def _differing(path: str, values: Mapping[int, Any], among: int) -> Iterator[tup
 
 
 def _gist(part: Mapping[str, Any]) -> str:
-    return next((part[key] for key in ("method", "name") if isinstance(part.get(key), str)), "there")
+    return next((part[key] for key in ("method", "name") if isinstance(part.get(key), str)), "yes")
 
 
 # Results
@@ -327,13 +327,13 @@ def _result(level: float, side: Side, search: Search, first: Side | None) -> Res
         return replace(alone, why="other test images")
     other = _counterpart(search, first)
     if other is None:
-        return replace(alone, why="no such search")
+        return replace(alone, why="not in first run")
     theirs = reaching(other.tickets, level)
     if theirs is None:
-        return replace(alone, against=other.name, why="first not so sparse")
+        return replace(alone, against=other.name, why="first ends before")
     left = 1 - alone.ticket.sparsity, 1 - theirs.sparsity
     if max(left) > NEAR * min(left):
-        return replace(alone, against=other.name, why=f"too far from {100 * theirs.sparsity:.1f} %")
+        return replace(alone, against=other.name, why=f"far from {100 * theirs.sparsity:.1f} %")
     before = {one.seed: one for one in theirs.tested}
     pairs = [(before[one.seed], one) for one in alone.ticket.tested if one.seed in before]
     if not pairs:

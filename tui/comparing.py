@@ -121,6 +121,8 @@ def value(stored: str | None) -> str:
     if stored is None:
         return DASH
     found = json.loads(stored)
+    if found is None:
+        return "none"
     return found if isinstance(found, str) and found else json.dumps(found, ensure_ascii=False)
 
 

@@ -92,6 +92,9 @@ class _Area:
     def down(self, value: float) -> float:
         return TOP + self.height * (1 - _share(value, self._y))
 
+    def holds(self, x: float, y: float) -> bool:
+        return LEFT - 1e-6 <= x <= LEFT + self.width + 1e-6 and TOP - 1e-6 <= y <= TOP + self.height + 1e-6
+
 
 def _share(value: float, limits: Limits) -> float:
     """As a plot as text has it: never so far outside that a reader of SVG would stumble."""
@@ -125,7 +128,7 @@ def _apart(area: _Area, labels: Iterable[tuple[float, str]]) -> list[tuple[float
 def _drawn(series: Series, area: _Area) -> Iterator[str]:
     """A group: intervals below the line, marks above it."""
     colour = _colour(series)
-    yield f'<g class="series" stroke="{colour}" fill="none" clip-path="url(#inside)">'
+    yield f'<g class="series" stroke="{colour}" fill="none">'
     yield f"<title>{_text(series.label)}</title>"
     points = [
         (area.across(a), area.down(b)) if a is not None and b is not None and math.isfinite(a + b) else None
@@ -136,7 +139,7 @@ def _drawn(series: Series, area: _Area) -> Iterator[str]:
             low, high = area.down(b - error), area.down(b + error)
             x = point[0]
             yield (
-                f'<path class="interval" opacity="0.6" d="M{x:.2f} {low:.2f}V{high:.2f}'
+                f'<path class="interval" opacity="0.6" clip-path="url(#inside)" d="M{x:.2f} {low:.2f}V{high:.2f}'
                 f'M{x - 3:.2f} {low:.2f}h6M{x - 3:.2f} {high:.2f}h6"/>'
             )
     if not series.published:
@@ -145,8 +148,9 @@ def _drawn(series: Series, area: _Area) -> Iterator[str]:
             if point is not None:
                 path += f"{'L' if pen_down else 'M'}{point[0]:.2f} {point[1]:.2f}"
             pen_down = point is not None
-        yield f'<path class="line" stroke-width="1.8"{_dashes(series)} d="{path}"/>' if path else ""
-    seen = [point for point in points if point is not None]
+        if path:
+            yield f'<path class="line" clip-path="url(#inside)"{_stroke(series)} d="{path}"/>'
+    seen = [point for point in points if point is not None and area.holds(*point)]  # whole, at the edges too
     yield from (_mark(series, *point) for point in (seen[: series.marked] if series.dashed else seen))
     yield "</g>"
 
@@ -161,29 +165,31 @@ def _mark(series: Series, x: float, y: float) -> str:
 
 
 def _legend(series: Iterable[Series], top: int) -> tuple[list[str], int]:
-    """Entries beside each other as far as there is room, and how many rows they take."""
+    """Entries in columns, as many as there is room for, and how many rows they take."""
+    named = [one for one in series if one.label]
+    if not named:
+        return [], 0
+    wide = 70 + CHARACTER * max(len(one.label) for one in named)
+    columns = max(int((WIDTH - LEFT - RIGHT) // wide), 1)
+    rows = math.ceil(len(named) / columns)
     lines = []
-    x, row = float(LEFT), 0
-    for one in series:
-        if not one.label:
-            continue
-        wide = 44 + CHARACTER * len(one.label) + 20
-        if x > LEFT and x + wide > WIDTH - RIGHT:
-            x, row = float(LEFT), row + 1
-        y = top + 20 * row
-        stroke = "" if one.published else f'<path d="M{x:.1f} {y}h36" stroke-width="1.8"{_dashes(one)}/>'
+    for place, one in enumerate(named):
+        x, y = LEFT + place // rows * wide, top + 20 * (place % rows)
+        stroke = "" if one.published else f'<path d="M{x:.1f} {y}h36"{_stroke(one)}/>'
         mark = "" if one.dashed and not one.marked else _mark(one, x + 18, y)
         lines.append(
             f'<g class="legend" stroke="{_colour(one)}" fill="none">{stroke}{mark}'
             f'<text x="{x + 44:.1f}" y="{y + 4.5}" fill="black" stroke="none">{_text(one.label)}</text></g>'
         )
-        x += wide
-    return lines, row + 1 if lines else 0
+    return lines, rows
 
 
-def _dashes(series: Series) -> str:
-    dashes = "5 4" if series.dashed else DASHES[series.stroke % len(DASHES)]
-    return f' stroke-dasharray="{dashes}"' if dashes else ""
+def _stroke(series: Series) -> str:
+    """Width and breaks of a line; one to compare with is thin."""
+    if series.dashed:
+        return ' stroke-width="1.1" stroke-dasharray="6 3"'
+    dashes = DASHES[series.stroke % len(DASHES)]
+    return ' stroke-width="1.8"' + (f' stroke-dasharray="{dashes}"' if dashes else "")
 
 
 def _colour(series: Series) -> str:
