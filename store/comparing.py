@@ -23,7 +23,7 @@ LEVELS = (0.5, 0.8, 0.9, 0.95)
 """Sparsities at which results are given, unless others are asked for."""
 
 TOLERANCE = 0.5
-"""Points that do not count as a difference: what a contrast of two arms takes by default."""
+"""Points that do not count as a difference, as sanity checks take it by default."""
 
 NEAR = 1.25
 """Two tickets of which one keeps more than so many times as much as the other are not set against each other."""
@@ -45,7 +45,7 @@ SIDE = f"SELECT l.*, r.spec FROM ({LISTING}) AS l JOIN runs AS r ON r.id = l.id"
 
 
 @dataclass(frozen=True)
-class Tested:
+class Measured:
     """What one seed came to: `images` trained on to find the ticket, None for a dense network."""
 
     seed: int
@@ -60,7 +60,7 @@ class Ticket:
     """A found ticket of a round on the test set, or (`round` None) the dense network: means over at least one seed."""
 
     round: int | None
-    tested: tuple[Tested, ...]
+    tested: tuple[Measured, ...]
 
     @property
     def seeds(self) -> int:
@@ -204,7 +204,7 @@ def compare(reader: Reader, runs: Sequence[str]) -> Comparison:
 def _side(reader: Reader, place: int, row: dict[str, Any], spec: dict[str, Any]) -> Side:
     run = row["id"]
     spent = _spent(reader, run)
-    arms: dict[tuple[str | None, int], dict[int | None, list[Tested]]] = {}
+    arms: dict[tuple[str | None, int], dict[int | None, list[Measured]]] = {}
     for one in reader.rows(
         "SELECT t.search, a.id AS arm, t.round, t.seed, t.sparsity, t.correct, t.count FROM ticket_accuracies AS t"
         " JOIN arms AS a ON a.run = t.run AND a.name = t.arm"
@@ -212,7 +212,7 @@ def _side(reader: Reader, place: int, row: dict[str, Any], spec: dict[str, Any])
         (run,),
     ):
         images = spent.get((one["search"], one["seed"], one["round"]))
-        tested = Tested(one["seed"], one["sparsity"], one["correct"], one["count"], images)
+        tested = Measured(one["seed"], one["sparsity"], one["correct"], one["count"], images)
         arms.setdefault((one["search"], one["arm"]), {}).setdefault(one["round"], []).append(tested)
     own: dict[str | None, list[Ticket]] = {}
     for (search, _), rounds in arms.items():  # of several arms that train tickets as found, the one with most of them

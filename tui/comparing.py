@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from store.comparing import LEVELS, Comparison, Result, Search, Setting, Side, Ticket, results
+from store.comparing import LEVELS, TOLERANCE, Comparison, Result, Search, Setting, Side, Ticket, results
 from tui.app.wording import DASH, count, percent
 from tui.drawing import SPARSITY_TICKS, Limits, Series, by_remaining, draw, window
 from tui.picture import picture
@@ -147,10 +147,11 @@ def verdict(result: Result) -> str:
     return f"{GLYPHS[result.verdict]} {'few seeds' if result.verdict == 'none' else result.verdict}"
 
 
-def worth(comparison: Comparison) -> str:
-    """What one image of the test set is worth: differences of a few are small talk."""
+def reading(comparison: Comparison) -> str:
+    """How differences are to be read: what makes one clear, and what one image of the test set is worth."""
     counts = sorted({count for side in comparison.sides for count in side.tested})
-    return "; ".join(f"one image of {count} is worth {100 / count:.2f} points" for count in counts)
+    worth = [f"one image of {count} is worth {100 / count:.2f} points" for count in counts]
+    return "; ".join([f"clear is beyond {TOLERANCE:g} points, similar within", *worth])
 
 
 RESULTS = ("run", "search", "pruned", "accuracy", "images", "difference", "verdict")

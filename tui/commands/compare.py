@@ -128,11 +128,11 @@ def _setting_lines(comparison: Comparison, settings: tuple[Setting, ...]) -> lis
 
 
 def _print_results(comparison: Comparison, found: tuple[Result, ...], titled: bool) -> None:
-    from tui.comparing import RESULTS, RESULTS_RIGHT, accuracy, result_cells, worth
+    from tui.comparing import RESULTS, RESULTS_RIGHT, accuracy, reading, result_cells
 
     if titled:
         click.echo("on test, in %: mean ± half of the 95 % interval (seeds); differences in points, paired by seed")
-        click.echo(worth(comparison))
+        click.echo(reading(comparison))
     for side in comparison.sides:
         if side.dense is not None:
             click.echo(plain(f"{side.run}  dense  {accuracy(side.dense)}"))

@@ -227,7 +227,7 @@ def draw_results(scene: Beside, width: int, height: int) -> list[Text]:
     for level, group in itertools.groupby(zip(found, rows, strict=True), key=lambda pair: pair[0].level):
         body += [*([Text()] if body else []), Text(f"at {100 * level:g} %", f"bold {ACCENT}")]
         body += [_row([row[i] for i in kept], widths, flush) for _, row in group]
-    words = f"differences in points to {mark(first)} {first.run}, paired by seed; {comparing.worth(comparison)}"
+    words = f"differences in points to {mark(first)} {first.run}, paired by seed; {comparing.reading(comparison)}"
     body += [Text(), *note(words, width)]
     apart = [Text(line, LEVELS["warning"]) for line in textwrap.wrap(plain(comparison.apart), max(width, 10))]
     top = [*apart, _row([head[i] for i in kept], widths, flush)]
