@@ -67,7 +67,7 @@ def mark(side: Side) -> str:
 
 
 def side_lines(scene: Beside, width: int) -> list[Text]:
-    """A line a run, with its mark; what there is no room for is left out from the right."""
+    """A line a run, with its mark; what there is no room for is left out, the title first."""
     sides = scene.comparison.sides
     columns: list[tuple[list[Text], int]] = [
         ([Text(plain(side.run, 40), STRONG) for side in sides], 0),
@@ -77,19 +77,19 @@ def side_lines(scene: Beside, width: int) -> list[Text]:
         ([_dense(side) for side in sides], 2),
         ([Text(plain(side.title), DIM) for side in sides], 5),
     ]
-    while len(columns) > 1 and 4 + sum(2 + _widest(cells) for cells, _ in columns[:-1]) + 8 > width:
-        columns.remove(max(columns, key=lambda column: column[1]))
+    cut = list(columns)
+    while len(cut) > 1 and 3 + sum(2 + _widest(cells) for cells, _ in cut[:-1]) + min(_widest(cut[-1][0]), 16) > width:
+        cut.remove(max(cut, key=lambda column: column[1]))
     lines = []
     for number, side in enumerate(sides):
-        chosen, hidden = side.run == scene.chosen, side.run in scene.hidden
-        line = Text(no_wrap=True)
-        line.append("▸ " if chosen else "  ", ACCENT)
-        line.append(f"{mark(side)}", f"bold {series(side.place)}" if not hidden else DIM)
-        for cells, _ in columns:
-            cell = cells[number]
-            line.append("  ").append_text(cell).append(" " * (_widest(cells) - cell.cell_len))
-        if hidden:
-            line = Text(f"{line.plain[:2]}·{line.plain[3:]}".rstrip() + "  hidden", DIM, no_wrap=True)
+        line = Text("▸ " if side.run == scene.chosen else "  ", ACCENT, no_wrap=True)
+        if side.run in scene.hidden:
+            line.append(f"·  {cut[0][0][number].plain}  hidden: Space shows it", DIM)
+        else:
+            line.append(mark(side), f"bold {series(side.place)}")
+            for cells, _ in cut:
+                cell = cells[number]
+                line.append("  ").append_text(cell).append(" " * (_widest(cells) - cell.cell_len))
         line.truncate(width, overflow="ellipsis")
         lines.append(line)
     return lines
