@@ -16,9 +16,8 @@ from typing import Any, Literal
 
 from store.comparing import LEVELS, TOLERANCE, Comparison, Result, Search, Setting, Side, Ticket, results
 from tui.app.wording import DASH, count, percent
-from tui.drawing import SPARSITY_TICKS, Limits, Series, by_remaining, draw, window
+from tui.drawing import SPARSITY_TICKS, Series, by_remaining, draw, percent_window
 from tui.picture import picture
-from tui.plain import plain
 from tui.questions import GLYPHS
 
 Axis = Literal["sparsity", "cost"]
@@ -92,24 +91,20 @@ def _points(fraction: float | None) -> float | None:
 
 def axes(drawn: Sequence[Series], x: Axis) -> dict[str, Any]:
     """Labels, limits and ticks of a plot or picture of these series."""
-    low, high = window(drawn)[1]
-    room = max(LEAST_SPREAD - (high - low), 0.0) / 2
-    y: Limits = max(low - room, 0.0), min(high + room, 100.0)
-    if y[1] - y[0] < LEAST_SPREAD:  # at the edge
-        y = max(y[1] - LEAST_SPREAD, 0.0), min(y[0] + LEAST_SPREAD, 100.0)
     seeds = any(error is not None for one in drawn for error in one.errors or ())
     return {
         "x_label": X_LABELS[x],
         "y_label": "accuracy on test, %" + (", mean over seeds with its 95 % interval" if seeds else ""),
         "x_limits": (0.0, None),
-        "y_limits": y,
+        "y_limits": percent_window(drawn, LEAST_SPREAD),
         "x_ticks": SPARSITY_TICKS if x == "sparsity" else None,
     }
 
 
 def svg(comparison: Comparison, drawn: Sequence[Series], x: Axis) -> str:
     """The plot as a picture that can be published."""
-    title = " · ".join(dict.fromkeys(plain(side.title) for side in comparison.sides))
+    titles = {side.title for side in comparison.sides}
+    title = titles.pop() if len(titles) == 1 else f"{len(comparison.sides)} runs compared"
     return picture(drawn, title=title, **axes(drawn, x))
 
 

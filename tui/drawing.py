@@ -245,6 +245,19 @@ def widened(limits: Limits, values: Sequence[float]) -> Limits:
     )
 
 
+def percent_window(series: Sequence[Series], least: float) -> Limits:
+    """From bottom to top, within 0 and 100: every mean, at least `least` points, and intervals as far as means allow.
+
+    So a difference of one image does not look like a fall, and the huge intervals of two seeds end at the edge.
+    """
+    low, high = _range(y for one in series for _, y in _points([one]))
+    errors = sorted(error for one in series for _, error in _intervals(one))
+    spread = max(high - low, least)
+    median = errors[len(errors) // 2] if errors else 0.0
+    room = max((spread - (high - low)) / 2, spread / 8, min(median, spread / 2))
+    return max(low - room, 0.0), min(high + room, 100.0)
+
+
 def _unless_asked(asked: tuple[float | None, float | None] | None, limits: Limits, wide: Limits) -> Limits:
     """The wide window, but for bounds that were asked for."""
     fixed = [bound is not None and math.isfinite(bound) for bound in asked or (None, None)]

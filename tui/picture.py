@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from xml.sax.saxutils import escape
 
 from tui.drawing import COLOURS, Limits, Series, ticks, window
@@ -58,7 +59,7 @@ def picture(
     """
     x, y = window(series, x_limits, y_limits)
     area = _Area(x, y)
-    legend, rows = _legend(series, HEIGHT)
+    legend, rows = _legend(sorted(series, key=lambda one: one.colour), HEIGHT)
     height = HEIGHT + 20 * rows
     across = ticks(*x, 10) if x_ticks is None else [tick for tick in x_ticks if x[0] <= tick[0] <= x[1]]
     lines = [
@@ -67,7 +68,8 @@ def picture(
         f"<title>{_text(title or y_label)}</title>",
         f'<clipPath id="inside"><rect x="{LEFT}" y="{TOP}" width="{area.width}" height="{area.height}"/></clipPath>',
         f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
-        f'<text x="{LEFT}" y="20" font-size="{FONT + 2}" font-weight="bold">{_text(title)}</text>',
+        f'<text x="{LEFT}" y="20" font-size="{FONT + 2}" font-weight="bold">'
+        f"{_text(plain(title, int(area.width / CHARACTER / 1.2)))}</text>",
         f'<text x="{LEFT}" y="41" fill="{GREY}">{_text(y_label)}</text>',
         f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 14}" fill="{GREY}" text-anchor="end">{_text(x_label)}</text>',
         *_axes(area, _apart(area, across), ticks(*y, 9)),
@@ -166,7 +168,7 @@ def _mark(series: Series, x: float, y: float) -> str:
 
 def _legend(series: Iterable[Series], top: int) -> tuple[list[str], int]:
     """Entries in columns, as many as there is room for, and how many rows they take."""
-    named = [one for one in series if one.label]
+    named = [replace(one, label=plain(one.label, 90)) for one in series if one.label]
     if not named:
         return [], 0
     wide = 70 + CHARACTER * max(len(one.label) for one in named)

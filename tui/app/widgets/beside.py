@@ -82,7 +82,7 @@ def side_lines(scene: Beside, width: int) -> list[Text]:
         cut.remove(max(cut, key=lambda column: column[1]))
     lines = []
     for number, side in enumerate(sides):
-        line = Text("▸ " if side.run == scene.chosen else "  ", ACCENT, no_wrap=True)
+        line = Text(no_wrap=True).append("▸ " if side.run == scene.chosen else "  ", ACCENT)
         if side.run in scene.hidden:
             line.append(f"·  {cut[0][0][number].plain}  hidden: Space shows it", DIM)
         else:
