@@ -18,6 +18,7 @@ from textual.pilot import Pilot
 from store.comparing import Comparison, compare
 from store.connection import connect
 from store.editing import delete_run
+from store.live import Live
 from store.reading import Reader
 from tests.program import TINY, FinishedRun, Tombola
 from tests.tui.test_app import change, one, shown, until
@@ -64,6 +65,22 @@ def ids(db: Path) -> list[str]:
 def read(db: Path) -> Comparison:
     with Reader(db) as reader:
         return compare(reader, ids(db))
+
+
+def test_a_sign_of_life_alone_changes_nothing_that_is_shown(store: Path):
+    live = Live(store)
+    try:
+        before = live.comparison(ids(store))
+        change(store, "UPDATE attempts SET heartbeat = '2090-01-01T00:00:00.000Z', images_done = images_done + 1")
+        assert live.comparison(ids(store)) == before
+        change(
+            store,
+            "UPDATE evaluations SET correct = 0"
+            " WHERE split = 'test' AND arm IN (SELECT id FROM arms WHERE name = 'dense')",
+        )
+        assert live.comparison(ids(store)) != before
+    finally:
+        live.close()
 
 
 # The command
