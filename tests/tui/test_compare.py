@@ -27,6 +27,7 @@ from tui.app.app import TombolaApp
 from tui.app.screens.choose import ChooseRuns
 from tui.app.screens.compare import CompareScreen
 from tui.app.screens.run import RunScreen
+from tui.app.widgets.beside import Beside, draw_settings
 from tui.app.widgets.panel import Panel
 from tui.drawing import COLOURS, MARKS
 
@@ -349,6 +350,15 @@ def test_hostile_names_are_text_in_the_app_and_in_files(store: Path, tmp_path: P
     comparison = read(store)
     folder = comparing.write(comparison, comparing.series(comparison, "sparsity"), "sparsity", tmp_path)
     ElementTree.parse(folder / "accuracy-by-sparsity.svg")
+
+
+def test_where_columns_have_no_room_settings_go_by_value_and_none_is_cut(store: Path):
+    lines = draw_settings(Beside(read(store), ids(store)[1]), 34, 100)
+    text = "\n".join(line.plain for line in lines)
+    assert f"{MARKS[0]} 0.1  {MARKS[1]} 0.05" in text
+    assert "[0, 1, 2]" in text
+    assert "colt.rounds" in text
+    assert all(line.cell_len <= 34 for line in lines)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (20, 6), (40, 12), (300, 80)])

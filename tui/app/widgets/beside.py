@@ -69,25 +69,25 @@ def mark(side: Side) -> str:
 def side_lines(scene: Beside, width: int) -> list[Text]:
     """A line a run, with its mark; what there is no room for is left out, the title first."""
     sides = scene.comparison.sides
-    columns: list[tuple[list[Text], int]] = [
-        ([Text(plain(side.run, 40), STRONG) for side in sides], 0),
-        ([_state(side) for side in sides], 1),
-        ([Text(plain(f"{side.data} {side.network}", 30)) for side in sides], 4),
-        ([Text(plural(len(side.seeds), "seed"), DIM) for side in sides], 3),
-        ([_dense(side) for side in sides], 2),
-        ([Text(plain(side.title), DIM) for side in sides], 5),
+    columns = [
+        [Text(plain(side.run, 40), STRONG) for side in sides],
+        [_state(side) for side in sides],
+        [_dense(side) for side in sides],
+        [Text(plural(len(side.seeds), "seed"), DIM) for side in sides],
+        [Text(plain(f"{side.data} {side.network}", 30)) for side in sides],
+        [Text(plain(side.title), DIM) for side in sides],
     ]
-    cut = list(columns)
-    while len(cut) > 1 and 3 + sum(2 + _widest(cells) for cells, _ in cut[:-1]) + min(_widest(cut[-1][0]), 16) > width:
-        cut.remove(max(cut, key=lambda column: column[1]))
+    needed = [*(2 + _widest(cells) for cells in columns[:-1]), 2 + min(_widest(columns[-1]), 16)]  # titles may be cut
+    while len(columns) > 1 and 3 + sum(needed[: len(columns)]) > width:
+        columns.pop()
     lines = []
     for number, side in enumerate(sides):
         line = Text(no_wrap=True).append("▸ " if side.run == scene.chosen else "  ", ACCENT)
         if side.run in scene.hidden:
-            line.append(f"·  {cut[0][0][number].plain}  hidden: Space shows it", DIM)
+            line.append(f"·  {columns[0][number].plain}  hidden: Space shows it", DIM)
         else:
             line.append(mark(side), f"bold {series(side.place)}")
-            for cells, _ in cut:
+            for cells in columns:
                 cell = cells[number]
                 line.append("  ").append_text(cell).append(" " * (_widest(cells) - cell.cell_len))
         line.truncate(width, overflow="ellipsis")
@@ -166,18 +166,42 @@ def draw_settings(scene: Beside, width: int, height: int) -> list[Text]:
     marks = [Text(mark(side), series(side.place)) for side in comparison.sides]
     names = [Text(f" {plain(side.run)}", STRONG) for side in comparison.sides]
     named = [marked + name for marked, name in zip(marks, names, strict=True)]
-    head, widths = [Text(), *named], _setting_widths([[Text(), *named], *rows, *machines])
-    if _total(widths) > width:  # marks alone tell which is which
-        head, widths = [Text(), *marks], _setting_widths([[Text(), *marks], *rows, *machines])
-    if _total(widths) > width:
-        values = widths[1:]
-        path = max(min(widths[0], 2 * width // 5), min(widths[0], width - sum(2 + wide for wide in values)))
-        each = max((width - path) // len(values) - 2, 1)
-        widths = [path, *(min(wide, each) if _total([path, *values]) > width else wide for wide in values)]
-    body = [_row(row, widths) for row in rows] or note("no setting differs", width)
+    for head in ([Text(), *named], [Text(), *marks]):  # marks alone tell which is which, too
+        widths = [_widest(column) for column in zip(head, *rows, *machines, strict=True)]
+        if _total(widths) <= width:
+            top = [_row(head, widths)]
+            lines, more = [_row(row, widths) for row in rows], [_row(row, widths) for row in machines]
+            break
+    else:
+        path = min(max((row[0].cell_len for row in [*rows, *machines]), default=0), 2 * width // 5)
+        top = []
+        lines, more = (
+            [line for row in some for line in _by_value(row, marks, path, width)] for some in (rows, machines)
+        )
+    body = lines or note("no setting differs", width)
     if machines:
-        body += [Text(), Text("machines and versions", ACCENT), *(_row(row, widths) for row in machines)]
-    return [_row(head, widths), *scrolled(body, scene.settings_top, height - 1)]
+        body += [Text(), Text("machines and versions", ACCENT), *more]
+    return [*top, *scrolled(body, scene.settings_top, height - len(top))]
+
+
+def _by_value(row: Sequence[Text], marks: Sequence[Text], path: int, width: int) -> list[Text]:
+    """A setting where columns have no room: each of its values once, behind the marks of the runs that have it."""
+    runs: dict[str, list[int]] = {}
+    for number, cell in enumerate(row[1:]):
+        runs.setdefault(cell.plain, []).append(number)
+    name = row[0].plain
+    shown = name if len(name) <= path else "…" + name[len(name) - path + 1 :]  # its end tells it from others
+    lines = [Text().append(shown.ljust(path), row[0].style)]
+    for places in runs.values():
+        value = next((row[1 + i] for i in places if row[1 + i].style == STRONG), row[1 + places[0]])
+        piece = Text("  ").append_text(Text().join(marks[i] for i in places)).append(" ").append_text(value)
+        if lines[-1].cell_len > path and lines[-1].cell_len + piece.cell_len > width:
+            lines.append(Text(" " * path))
+        lines[-1].append_text(piece)
+    for line in lines:
+        line.no_wrap = True
+        line.truncate(width, overflow="ellipsis")
+    return lines
 
 
 def _setting(setting: Setting, scene: Beside) -> list[Text]:
@@ -186,10 +210,6 @@ def _setting(setting: Setting, scene: Beside) -> list[Text]:
         chosen = STRONG if side.run == scene.chosen else ""
         cells.append(Text(plain(comparing.value(stored)), DIM if stored is None else chosen))
     return cells
-
-
-def _setting_widths(rows: Sequence[Sequence[Text]]) -> list[int]:
-    return [_widest(column) for column in zip(*rows, strict=True)]
 
 
 def _total(widths: Sequence[int]) -> int:
