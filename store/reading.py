@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -227,15 +227,16 @@ class Reader:
         with translated(self.path):
             return [dict(row) for row in self._conn.execute(sql, params)]
 
-    def query(self, sql: str) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
+    def query(self, sql: str, stop: Callable[[], bool] | None = None) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
         """Column names and rows of any one statement that only reads; a `StoreError` for every other.
 
-        Rows come as they are found. Ctrl-C interrupts, however long SQLite would go on.
+        Rows come as they are found. Ctrl-C interrupts, however long SQLite would go on; in a thread, `stop` does once
+        it says so, which is a `KeyboardInterrupt` as well.
         """
         conn = _open(self.path)
         conn.row_factory = None
         conn.set_authorizer(_permit)
-        conn.set_progress_handler(_stay_interruptible, 100_000)
+        conn.set_progress_handler(stop or _stay_interruptible, 100_000)
         try:
             with _asked("the query"):
                 cursor = conn.execute(sql)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -238,6 +239,16 @@ SELECT s.name AS search, s.method, r.seed, r.round, r.sparsity, r.total_sparsity
        r.weights, r.weights_remaining, t.mask, t.start, t.start_step
 FROM tickets AS t JOIN rounds AS r ON r.id = t.round JOIN searches AS s ON s.id = r.search
 WHERE s.run = {_quoted(run)} ORDER BY s.id, r.seed, r.round""".strip()
+
+
+QUESTIONS: dict[str, Callable[[str], str]] = {
+    one.__name__.replace("_", " "): one
+    for one in (
+        *(accuracy, cost, cost_to_sparsity, loss, overlap, controls, checks, curves, copies, published),
+        *(tickets, sets, sets_by_seed, early, traces),
+    )
+}
+"""Every question about one run, by name; what it asks is the first sentence of its docstring."""
 
 
 def results(run: str) -> dict[str, str]:

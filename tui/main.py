@@ -49,6 +49,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "note": "Replace the note of a run, or show it.",
         "delete": "Delete runs with their figures and files.",
         "doctor": "Say what this machine can do, and what is wrong with it.",
+        "settings": "Show the app's settings and keys, and where to change them.",
     },
 }
 """Every subcommand with its short help; `tui/commands/NAME.py` holds the function `command`."""
@@ -98,25 +99,42 @@ def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
 @click.option(
     "--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Print the version and exit."
 )
+@click.option("--theme", type=click.Choice(["dark", "light", "plain"]), help="Colours of the app.")
+@click.option("--ascii", "as_ascii", is_flag=True, help="The app with plain characters only.")
+@click.option("--no-mouse", is_flag=True, help="Leave the mouse to the terminal.")
 @click.pass_context
-def cli(ctx: click.Context) -> int:
+def cli(ctx: click.Context, **options: Any) -> int:
     """Find, test and compare lottery tickets.
 
     Without a command, opens the app: start experiments, watch them live, leave them running.
     """
-    return 0 if ctx.invoked_subcommand is not None else _open_app()
+    if ctx.invoked_subcommand is None:
+        return _open_app(**options)
+    if any(options.values()):
+        raise click.UsageError("--theme, --ascii and --no-mouse are for the app: give them without a command", ctx)
+    return 0
 
 
-def _open_app() -> int:
+def _open_app(theme: str | None, as_ascii: bool, no_mouse: bool) -> int:
     """Open the terminal app; gives its exit code."""
     from tui.commands.options import db, files
 
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError("the app needs a terminal; commands do not")
-    from tui.app.app import TombolaApp
+    from dataclasses import replace
 
-    app = TombolaApp(db(), files())
-    app.run()
+    from tui.app.app import TombolaApp
+    from tui.settings import read
+
+    settings = read()
+    settings = replace(
+        settings,
+        theme=theme or settings.theme,
+        ascii=as_ascii or settings.ascii or (sys.stdout.encoding or "").lower().replace("-", "") != "utf8",
+        mouse=settings.mouse and not no_mouse,
+    )
+    app = TombolaApp(db(), files(), settings)
+    app.run(mouse=settings.mouse)
     return app.return_code or 0
 
 

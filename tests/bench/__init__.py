@@ -15,6 +15,11 @@ startup    Seconds from starting a command to its end: `tombola --help` and `tom
            beside them a bare interpreter with and without the site packages, which no command can undercut.
 paint      Seconds from starting `tombola` in a terminal of 120 × 40 to the end of the app's first drawing that shows
            words (0.1 s of quiet ends a drawing), and until it has stopped changing.
+app        The app in a terminal of 120 × 40, on a store with one small real run: bytes a second while nothing changes;
+           bytes a second, per cent of a core and memory on the screen of a run whose two members gain an epoch each
+           second (written by the bench, as the engine writes them). Then on a store with 200 copies of that run and a
+           million epochs: milliseconds from a key to the end of what it draws at once, 200 keys each in the list and
+           from panel to panel.
 demo       `tombola demo` in an empty store, seen from outside: seconds to the end; seconds to the first figure on the
            screen; the largest memory of engine and workers together, each page shared by forking counted once.
 masks      One training step of a masked network (forward, backward, update, mask): microseconds, and operators that

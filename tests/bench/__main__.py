@@ -14,6 +14,7 @@ from tests.bench.measuring import apart, machine
 TRIALS = {
     "startup": 21,
     "paint": 7,
+    "app": 2,
     "demo": 3,
     "masks": 15,
     "threshold": 7,
@@ -29,7 +30,7 @@ TRIALS = {
 ASKED_FOR = ("gpu",)
 """Benches that run only when they are named."""
 
-SMALL = ("steps", "searches", "members", "gpu")
+SMALL = ("app", "steps", "searches", "members", "gpu")
 """Benches that know a small size, in which they only show that they run."""
 
 

@@ -31,10 +31,12 @@ from tui.app.look import VERDICT_STYLES
 from tui.app.screens.compare import CompareScreen
 from tui.app.screens.help import help_text
 from tui.app.screens.new import NewScreen, read_seeds
+from tui.app.screens.query import QueryScreen
 from tui.app.screens.run import KINDS, PLACED, RunScreen
 from tui.app.screens.runs import RunsScreen
 from tui.app.widgets.panel import Panel
 from tui.app.wording import count
+from tui.settings import Settings
 
 SIZES = [(80, 24), (200, 50)]
 
@@ -80,8 +82,10 @@ def change(db: Path, sql: str, *values: object) -> None:
         conn.close()
 
 
-def drive(db: Path, scenario: Scenario, size: tuple[int, int] = (80, 24)) -> TombolaApp:
-    app = TombolaApp(db, db.with_suffix(".files"))
+def drive(
+    db: Path, scenario: Scenario, size: tuple[int, int] = (80, 24), settings: Settings | None = None
+) -> TombolaApp:
+    app = TombolaApp(db, db.with_suffix(".files"), settings)
 
     async def go() -> None:
         async with app.run_test(size=size, notifications=True) as pilot:
@@ -912,7 +916,8 @@ def test_seeds_that_make_no_sense_are_refused(words):
 
 
 def test_every_action_of_the_table_exists_and_is_in_the_help():
-    screens = {"runs": RunsScreen, "run": RunScreen, "compare": CompareScreen, "new": NewScreen, "anywhere": TombolaApp}
+    screens = {"runs": RunsScreen, "run": RunScreen, "compare": CompareScreen, "new": NewScreen}
+    screens |= {"query": QueryScreen, "anywhere": TombolaApp}
     for action in ACTIONS:
         name, _, arguments = action.call.partition("(")
         owner = TombolaApp if name.startswith("app.") else screens[action.place]

@@ -5,18 +5,30 @@ A screen has a method `action_…` for each of its rows; what a key cannot do, t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from itertools import combinations
 from typing import Literal
 
 from textual.binding import Binding, BindingType
 
-Place = Literal["runs", "run", "compare", "new", "anywhere"]
+Place = Literal["runs", "run", "compare", "new", "query", "anywhere"]
+
+SIGNS = {
+    "enter": "⏎", "escape": "Esc", "tab": "Tab", "shift+tab": "⇧Tab", "space": "Space", "backspace": "⌫",
+    "delete": "Del", "up": "↑", "down": "↓", "left": "←", "right": "→", "pageup": "PgUp", "pagedown": "PgDn",
+    "home": "Home", "end": "End", "question_mark": "?", "slash": "/", "colon": ":", "plus": "+", "minus": "-",
+}  # fmt: skip
+"""Keys as people know them, where Textual's name is another."""
 
 PLACES: dict[Place, str] = {
     "runs": "List of runs",
     "run": "A run",
     "compare": "Runs compared",
     "new": "A new experiment",
+    "query": "A query",
     "anywhere": "Anywhere",
 }
 
@@ -34,6 +46,11 @@ class Action:
     first: bool = False
     """Done before the focused widget sees the key: so each of keys typed ahead finds the focus where it should be."""
 
+    @property
+    def id(self) -> str:
+        """Its name where a person gives it other keys."""
+        return f"{self.place}.{self.call}".replace("'", "")
+
 
 ACTIONS = (
     Action("runs", "open", ("enter",), "⏎", "Open the run under the cursor", "open"),
@@ -41,6 +58,7 @@ ACTIONS = (
     Action("runs", "pause", ("p",), "p", "Pause the run: it can be resumed to the same figures", "pause"),
     Action("runs", "resume", ("r",), "r", "Resume a paused, stopped, failed or lost run", "resume"),
     Action("runs", "stop", ("s",), "s", "Stop the run, after a question", "stop"),
+    Action("runs", "query", ("Q",), "Q", "Ask the store in SQL, with the queries of the report at hand"),
     Action("runs", "move(-1)", ("up", "k"), "↑ k", "Up"),
     Action("runs", "move(1)", ("down", "j"), "↓ j", "Down"),
     Action("runs", "move(-10)", ("pageup",), "PgUp", "Ten up"),
@@ -63,6 +81,7 @@ ACTIONS = (
     Action("run", "pause", ("p",), "p", "Pause: it can be resumed to the same figures", "pause"),
     Action("run", "resume", ("r",), "r", "Resume a paused, stopped, failed or lost run", "resume"),
     Action("run", "stop", ("s",), "s", "Stop, after a question", "stop"),
+    Action("run", "query", ("Q",), "Q", "Ask the store in SQL, with the queries of this run at hand"),
     Action("run", "panel(7)", ("7",), "7", "Questions, with all answers and their curves", "questions"),
     Action("run", "panel(8)", ("8",), "8", "Samples that matter: sets by round, and images seen"),
     Action("run", "panel(9)", ("9",), "9", "Traces of a round's trainings: moving masks, gradient flow"),
@@ -94,25 +113,67 @@ ACTIONS = (
     Action("new", "next", ("enter",), "⏎", "From the list to Start; on Start: start", "choose"),
     Action("new", "app.focus_next", ("tab",), "Tab", "The next field", "field", first=True),
     Action("new", "app.focus_previous", ("shift+tab",), "⇧Tab", "The field before", first=True),
+    Action("query", "back", ("escape",), "Esc", "Stop the query that runs, else back", "back"),
+    Action("query", "ask", ("ctrl+r", "f5"), "^R F5", "Run the query", "run", first=True),
+    Action("query", "save", ("ctrl+s",), "^S", "Save the query under a name", "save", first=True),
+    Action("query", "export", ("ctrl+o",), "^O", "Write all rows into a CSV file", "write CSV", first=True),
+    Action("query", "delete", ("delete",), "Del", "Delete the query of yours under the cursor, after a question"),
+    Action("query", "app.focus_next", ("tab",), "Tab", "List, editor, answer", "field", first=True),
+    Action("query", "app.focus_previous", ("shift+tab",), "⇧Tab", "The field before", first=True),
+    Action("anywhere", "palette", ("ctrl+p", "colon"), "^P :", "Find an action by its words, and do it"),
+    Action("anywhere", "ground", ("ctrl+t",), "^T", "Colours for a dark ground, a light one, or the terminal's own"),
     Action("anywhere", "help", ("question_mark", "f1"), "?", "This help", "help"),
     Action("anywhere", "leave", ("q", "ctrl+q"), "q", "Leave; experiments go on without the app", "leave"),
 )
 
 
-def of(place: Place) -> list[Action]:
-    return [action for action in ACTIONS if action.place == place]
+def of(place: Place, actions: Iterable[Action] = ACTIONS) -> list[Action]:
+    return [action for action in actions if action.place == place]
 
 
 def bindings(place: Place) -> list[BindingType]:
     """What a screen (or, for "anywhere", the app) binds; ids stay when keys are remapped."""
     return [
-        Binding(
-            ",".join(action.keys),
-            action.call,
-            action.help,
-            id=f"{place}.{action.call}",
-            show=False,
-            priority=action.first,
-        )
+        Binding(",".join(action.keys), action.call, action.help, id=action.id, show=False, priority=action.first)
         for action in of(place)
     ]
+
+
+def remapped(actions: tuple[Action, ...], keys: Mapping[str, str]) -> tuple[Action, ...]:
+    """The table with other keys for some actions, by id; several keys with commas between.
+
+    Raises:
+        ValueError: an id is of no action, no key is given, or a key would do two things in one place.
+    """
+    ids = [action.id for action in actions]
+    for name in keys:
+        if name not in ids:
+            near = get_close_matches(name, ids, 1)
+            raise ValueError(f"keys: {name!r} is no action" + (f"; did you mean {near[0]!r}?" if near else ""))
+    changed = tuple(_with_keys(action, keys[action.id]) if action.id in keys else action for action in actions)
+    for one, other in combinations(changed, 2):
+        together = one.place == other.place or "anywhere" in (one.place, other.place)
+        both = set(one.keys) & set(other.keys)
+        if together and both and {one.id, other.id} & keys.keys():
+            raise ValueError(f"keys: {one.id!r} and {other.id!r} would both have {both.pop()!r}")
+    return changed
+
+
+def _with_keys(action: Action, wanted: str) -> Action:
+    keys = tuple(_key_name(key.strip()) for key in wanted.split(",") if key.strip())
+    if not keys:
+        raise ValueError(f"keys: {action.id!r} needs at least one key")
+    return replace(action, keys=keys, shown=" ".join(map(_shown, keys)))
+
+
+def _key_name(key: str) -> str:
+    """As Textual names it: "?" is "question_mark"."""
+    if len(key) != 1 or key.isalnum():
+        return key
+    return unicodedata.name(key, key).lower().replace("-", "_").replace(" ", "_")
+
+
+def _shown(key: str) -> str:
+    if key in SIGNS:
+        return SIGNS[key]
+    return key.replace("shift+", "⇧").replace("ctrl+", "^")

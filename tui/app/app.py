@@ -7,22 +7,27 @@ a second, over SSH too.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.text import Text
 from textual import work
 from textual.app import App
+from textual.filter import LineFilter
 
 from store.errors import StoreError
 from store.live import Run
 from tui.app.actions import bindings
-from tui.app.look import THEME
+from tui.app.filters import LightGround, PlainCharacters
+from tui.app.look import GROUNDS, LIGHT_THEME, THEME
 from tui.app.screens.base import PlaceScreen
 from tui.app.screens.runs import RunsScreen
 from tui.app.watching import ComparisonSeen, RunSeen, RunsSeen, StoreFailed, Watch, Wish
 from tui.app.wording import plural
 from tui.plain import plain
+from tui.settings import Settings
 
 if TYPE_CHECKING:
     from tui.app.screens.choose import ChooseRuns
@@ -36,17 +41,37 @@ class TombolaApp(App[None]):
     CSS_PATH = "app.tcss"
     TITLE = "Tombola"
     BINDINGS = bindings("anywhere")
-    ENABLE_COMMAND_PALETTE = False
+    ENABLE_COMMAND_PALETTE = False  # our own key opens it
 
-    def __init__(self, db: Path, files: Path) -> None:
+    def __init__(self, db: Path, files: Path, settings: Settings | None = None) -> None:
         # NO_COLOR means no colour at all: Textual's own colours would otherwise become greys.
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
+        self.settings = settings or Settings()
+        self.actions = self.settings.actions
+        """The table of actions, with the keys that this person gave them."""
+        self.set_keymap({one.id: ",".join(one.keys) for one in self.actions if one.id in self.settings.keys})
         self.register_theme(THEME)
-        self.theme = "ansi-dark" if "NO_COLOR" in os.environ else THEME.name
+        self.register_theme(LIGHT_THEME)
+        self.ground = "plain" if "NO_COLOR" in os.environ else self.settings.theme
+        self.theme = GROUNDS[self.ground]
+        self._ascii = [PlainCharacters()] if self.settings.ascii else []
         self.db, self.files = db, files
         self.watch_store = Watch(self, db)
         self._live: tuple[Run, ...] = ()
         self._choosing: ChooseRuns | None = None
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """What lines pass through on their way to the terminal."""
+        light = [LightGround()] if self.ground == "light" else []
+        return [*light, *super().get_line_filters(), *self._ascii]
+
+    def _fatal_error(self) -> None:
+        """A fault of ours ends the app with one line; its traceback goes into the log of faults."""
+        from tui.crash import record
+
+        fault = self._exception if isinstance(self._exception, Exception) else RuntimeError("unknown")
+        self._exit_renderables[:] = [Text(f"tombola: {plain(record(fault))}")]
+        self._close_messages_no_wait()
 
     def get_default_screen(self) -> RunsScreen:
         return RunsScreen()
@@ -125,6 +150,12 @@ class TombolaApp(App[None]):
         from tui.app.screens.new import NewScreen
 
         self.push_screen(NewScreen())
+
+    def open_query(self, run: Run | None) -> None:
+        """The screen that asks the store in SQL, with queries about a run."""
+        from tui.app.screens.query import QueryScreen
+
+        self.push_screen(QueryScreen(run.id if run else None))
 
     def started(self, run: str) -> None:
         """An experiment has been started: put the cursor on it, and see to it that its engine comes up."""
@@ -216,7 +247,26 @@ class TombolaApp(App[None]):
         from tui.app.screens.help import Help
 
         if isinstance(self.screen, PlaceScreen):
-            self.push_screen(Help(self.screen.place))
+            self.push_screen(Help(self.screen.place, self.actions))
+
+    def action_palette(self) -> None:
+        from textual.command import CommandPalette
+
+        from tui.app.palette import Actions
+
+        if isinstance(self.screen, PlaceScreen):
+            self.push_screen(CommandPalette([Actions], placeholder="what to do"))
+
+    def action_ground(self) -> None:
+        """The next ground: dark, light, the terminal's own."""
+        if "NO_COLOR" in os.environ:
+            self.say("NO_COLOR is set: there are no colours to choose from")
+            return
+        grounds = list(GROUNDS)
+        self.ground = grounds[(grounds.index(self.ground) + 1) % len(grounds)]
+        self.theme = GROUNDS[self.ground]
+        self.refresh_css()
+        self.say(f'colours: {self.ground}; theme = "{self.ground}" in the settings file keeps them')
 
     def action_leave(self) -> None:
         """Leave; what is running goes on, and the shell is told so."""

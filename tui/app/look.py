@@ -28,6 +28,24 @@ THEME = Theme(
     dark=True,
 )
 
+LIGHT_THEME = Theme(
+    name="tombola-light",
+    primary="#875f00",
+    secondary="#005f87",
+    accent="#875f00",
+    success="#008700",
+    warning="#af5f00",
+    error="#af0000",
+    foreground="#26282c",
+    background="#fbfbf9",
+    surface="#f0f0ec",
+    panel="#dcdcd6",
+    dark=False,
+)
+
+GROUNDS = {"dark": "tombola", "light": "tombola-light", "plain": "ansi-dark"}
+"""Textual's theme for each of `settings.THEMES`."""
+
 STATES = {
     "running": ("●", "color(78)"),
     "paused": ("◐", "color(178)"),

@@ -1,4 +1,4 @@
-"""A question before what is hard to undo."""
+"""A question before what is hard to undo, and one that a line of text answers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.screen import ModalScreen
+from textual.widgets import Input, Static
 
 from tui.app.look import DIM, KEY, STRONG
 from tui.app.widgets.canvas import Canvas
@@ -38,3 +39,22 @@ class Ask(ModalScreen[bool]):
 
     def action_answer(self, yes: bool) -> None:
         self.dismiss(yes)
+
+
+class AskLine(ModalScreen[str]):
+    """A line of text; Esc gives none."""
+
+    BINDINGS = [("escape", "dismiss")]  # noqa: RUF012
+
+    def __init__(self, question: str, hint: str = "", value: str = "") -> None:
+        super().__init__()
+        self._question, self._hint, self._value = question, hint, value
+
+    def compose(self) -> ComposeResult:
+        with Container(id="box", classes="line"):
+            yield Static(Text(self._question, STRONG))
+            yield Input(self._value, placeholder=self._hint, compact=True)
+            yield Static(Text("Enter saves, Esc leaves", DIM))
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        self.dismiss(event.value.strip())

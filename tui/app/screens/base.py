@@ -34,4 +34,4 @@ class PlaceScreen(Screen[None]):
 
     def draw_foot(self, idle: Container[str] = ()) -> None:
         """The line of keys, without those that cannot act now."""
-        self.query_one("#foot", Canvas).paint([key_line(self.place, self.size.width - 2, idle)])
+        self.query_one("#foot", Canvas).paint([key_line(self.place, self.size.width - 2, idle, self.tombola.actions)])

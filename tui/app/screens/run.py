@@ -271,6 +271,9 @@ class RunScreen(PlaceScreen):
 
     # The run
 
+    def action_query(self) -> None:
+        self.tombola.open_query(self.run)
+
     def action_stop(self) -> None:
         self.tombola.stop(self.run)
 

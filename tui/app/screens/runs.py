@@ -127,6 +127,9 @@ class RunsScreen(PlaceScreen):
     def action_new(self) -> None:
         self.tombola.open_new()
 
+    def action_query(self) -> None:
+        self.tombola.open_query(self.query_one(RunTable).run)
+
     def action_stop(self) -> None:
         if (run := self._chosen("stop")) is not None:
             self.tombola.stop(run)

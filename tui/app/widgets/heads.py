@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 from rich.text import Text
 
 from store.live import Run
-from tui.app.actions import Place, of
+from tui.app.actions import ACTIONS, Action, Place, of
 from tui.app.look import ACCENT, DIM, KEY, STATES, STRONG
 from tui.app.wording import duration, moment, percent
 from tui.plain import plain
@@ -72,13 +72,13 @@ def doing_line(run: Run, width: int) -> Text:
     return Text(plain(words, width), STATES.get(run.state, ("", ""))[1] if run.state in ("failed", "lost") else DIM)
 
 
-def key_line(place: Place, width: int, idle: Container[str] = ()) -> Text:
+def key_line(place: Place, width: int, idle: Container[str] = (), actions: Iterable[Action] = ACTIONS) -> Text:
     """What keys do here, as many as fit; the last two, help and leave, always. `idle`: what cannot act now."""
-    always = [action for action in of("anywhere") if action.label]
+    always = [action for action in of("anywhere", actions) if action.label]
     ends = [_key(action.shown, action.label) for action in always]
     reserved = sum(end.cell_len + 2 for end in ends)
     line = Text(no_wrap=True)
-    for action in of(place):
+    for action in of(place, actions):
         if not action.label or action.call in idle:
             continue
         key = _key(action.shown, action.label)
