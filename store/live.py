@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from store.answers import Check, checks_of
+from store.comparing import Comparison, compare
 from store.reading import LISTING, Reader
 from store.report import answer, curves, samples
 from store.report import checks as report_checks
@@ -333,6 +335,10 @@ class Live:
             alerts=self._alerts(run),
             log=self._log(run, memory),
         )
+
+    def comparison(self, runs: Sequence[str]) -> Comparison:
+        """These runs beside each other, without those that have been deleted."""
+        return compare(self._reader, runs)
 
     def _known(self, run: str) -> tuple[Run, _Memory] | None:
         rows = self._reader.rows(f"{RUNS} WHERE r.id = ?", (run,))

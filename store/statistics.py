@@ -1,4 +1,4 @@
-"""Means over a few seeds, with the 95 % interval of Student's t.
+"""Means over a few seeds, with the 95 % interval of Student's t, and what may be said of a paired difference.
 
 The views do the same in SQL with the table `student`; a test holds the two together.
 """
@@ -9,6 +9,9 @@ import math
 from collections.abc import Sequence
 from functools import cache
 from statistics import NormalDist
+
+FEWEST_SEEDS = 3
+"""Seeds that a verdict needs."""
 
 
 def t975(df: int) -> float:
@@ -55,3 +58,29 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float | None]:
         return mean, None
     variance = math.fsum((value - mean) ** 2 for value in values) / (n - 1)
     return mean, t975(n - 1) * math.sqrt(variance / n)
+
+
+def judge(mean: float, half: float | None, seeds: int, tolerance: float) -> str:
+    """The verdict on a mean paired difference in points with its 95 % half width.
+
+    *clear*: its lower bound is above the tolerance; *similar*: the drop's upper bound is below it; *reversed*: clear
+    the other way; else *undecided*. Fewer than three seeds give none.
+    """
+    if half is None or seeds < FEWEST_SEEDS:
+        return "none"
+    if mean - half > tolerance:
+        return "clear"
+    if mean - half > -tolerance:
+        return "similar"
+    if mean + half < -tolerance:
+        return "reversed"
+    return "undecided"
+
+
+def beside(mean: float, half: float | None, seeds: int, tolerance: float) -> str:
+    """As `judge`, for a figure that may lie on either side of what it is held against: *similar* is within the
+    tolerance both ways."""
+    verdict = judge(mean, half, seeds, tolerance)
+    if verdict == "similar" and half is not None and mean + half >= tolerance:
+        return "undecided"
+    return verdict

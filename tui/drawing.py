@@ -19,10 +19,20 @@ from tui.plain import plain
 Point = tuple[float, float]
 Limits = tuple[float, float]
 
-COLOURS = (33, 208, 36, 170, 178, 74, 203, 141)
-"""Colours of series, of the 256 that every terminal has: after Okabe & Ito, readable on black and on white."""
+COLOURS = (33, 208, 29, 163, 147, 130, 41, 175)
+"""Colours of series, of the 256 that every terminal has: no two within 18 of CIELAB for any of the usual ways to see
+(Machado et al. 2009: protan, deutan, tritan), readable on black and on white; of 16 colours they become seven."""
 
-_GLYPHS = "●▲■◆▼★○△"
+STROKES = ("", "─ ─", "· ·", "─ ·")
+"""Ways to draw a line besides its colour and marks, as the legend shows them: whole, broken, dotted, both."""
+
+_ASCII_STROKES = ("", "- -", ". .", "- .")
+_BREAKS = ((), (3.0, 2.0), (0.5, 1.5), (3.0, 1.5, 0.5, 1.5))
+"""Columns drawn and left out, in turn."""
+
+MARKS = "●▲■◆▼★○△"
+"""Marks of series, in the order of their colours."""
+
 _ASCII_GLYPHS = "ox#*v@+%"
 _PUBLISHED_GLYPHS = "×+◇□"
 _PUBLISHED_ASCII_GLYPHS = "^&=~"
@@ -37,9 +47,10 @@ _LEAST = (16, 5)
 class Series:
     """One line of a plot. `errors` are half widths, None where there is none; `colour` counts through `COLOURS`.
 
-    A dashed series is a line to compare with: grey and without marks. A published one was measured by others: grey
-    marks of a kind that no other series has, joined by no line. It may widen the axes, but not without bounds, so that
-    figures far from ours leave ours legible; the legend counts those that lie off the plot.
+    `stroke` counts through `STROKES`: it tells series of one colour apart. A dashed series is a line to compare with:
+    grey and without marks, or if `marked` in its colour with a mark at its first point. A published one was measured
+    by others: grey marks of a kind that no other series has, joined by no line. It may widen the axes, but not without
+    bounds, so that figures far from ours leave ours legible; the legend counts those that lie off the plot.
     """
 
     label: str
@@ -49,6 +60,8 @@ class Series:
     colour: int = 0
     dashed: bool = False
     published: bool = False
+    stroke: int = 0
+    marked: bool = False
 
 
 def by_remaining(sparsity: float) -> float:
@@ -91,25 +104,35 @@ def draw(
     if width < _LEAST[0] or height < _LEAST[1] or not points:
         text = "nothing to draw yet" if not points else "too small"
         return "\n".join(_centred(pen.grey(text[: max(width, 0)]), min(len(text), width), width, height))
+    x, y = (x_low, x_high), (y_low, y_high) = window(series, x_limits, y_limits)
+    foot = _foot([_counted(one, x, y, width) for one in series], width, x_label, pen)[: height - 4]
+    head = [pen.grey(plain(y_label)[:width])] if y_label else []
+    rows = height - len(foot) - len(head)
+    x_marks = ticks(x_low, x_high, max(2, width // 8)) if x_ticks is None else x_ticks
+    y_marks = ticks(y_low, y_high, max(3, rows // 2))
+    across = [_placed(one, x, y, width, rows) for one in series]
+    x_places = _apart(_tick_places(x_marks, x_low, x_high), width)
+    y_places = _tick_places(y_marks, y_low, y_high)
+    canvas = _plotext(across, width, rows, x_places, y_places, pen)
+    return "\n".join([*head, *canvas, *foot])
+
+
+def window(
+    series: Sequence[Series],
+    x_limits: tuple[float | None, float | None] | None = None,
+    y_limits: tuple[float | None, float | None] | None = None,
+) -> tuple[Limits, Limits]:
+    """What the axes of a plot hold, across and up; a limit of None is that of the data."""
     others = _points(one for one in series if one.published)
     ours = [one for one in series if not one.published]
     if not _points(ours):
         ours = list(series)
     x = _limits((p[0] for p in _points(ours)), x_limits, margin=0.0)
     y = _limits(_reach(ours), y_limits, margin=0.06)
-    x = x_low, x_high = _unless_asked(x_limits, x, widened(x, [p[0] for p in others]))
-    y = y_low, y_high = _unless_asked(y_limits, y, widened(y, [p[1] for p in others]))
-    foot = _foot([_counted(one, x, y, width) for one in series], width, x_label, pen)[: height - 4]
-    head = [pen.grey(plain(y_label)[:width])] if y_label else []
-    rows = height - len(foot) - len(head)
-    x_marks = ticks(x_low, x_high, max(2, width // 8)) if x_ticks is None else x_ticks
-    y_marks = ticks(y_low, y_high, max(3, rows // 2))
-    # Twice the columns is what a braille cell can tell apart; more points would only cost time.
-    across = [_placed(one, x, y, 2 * width) for one in series]
-    x_places = _apart(_tick_places(x_marks, x_low, x_high), width)
-    y_places = _tick_places(y_marks, y_low, y_high)
-    canvas = _plotext(across, width, rows, x_places, y_places, pen)
-    return "\n".join([*head, *canvas, *foot])
+    return (
+        _unless_asked(x_limits, x, widened(x, [p[0] for p in others])),
+        _unless_asked(y_limits, y, widened(y, [p[1] for p in others])),
+    )
 
 
 class _Pen:
@@ -125,16 +148,27 @@ class _Pen:
         return self.paint(text, _GREY)
 
     def glyph(self, series: Series) -> str:
-        if series.dashed:
-            return "-" if self.ascii else "┄"
+        if series.dashed and not series.marked:
+            return self.dash
         if series.published:
             glyphs = _PUBLISHED_ASCII_GLYPHS if self.ascii else _PUBLISHED_GLYPHS
         else:
-            glyphs = _ASCII_GLYPHS if self.ascii else _GLYPHS
+            glyphs = _ASCII_GLYPHS if self.ascii else MARKS
         return glyphs[series.colour % len(glyphs)]
 
+    @property
+    def dash(self) -> str:
+        return "-" if self.ascii else "┄"
+
+    def mark(self, series: Series) -> str:
+        """What stands for a series in the legend."""
+        stroke = (_ASCII_STROKES if self.ascii else STROKES)[series.stroke % len(STROKES)]
+        stroke = self.dash * 3 if series.dashed and series.marked else stroke
+        return f"{self.glyph(series)} {stroke}" if stroke else self.glyph(series)
+
     def code(self, series: Series) -> int:
-        return _GREY if series.dashed or series.published else COLOURS[series.colour % len(COLOURS)]
+        grey = series.published or (series.dashed and not series.marked)
+        return _GREY if grey else COLOURS[series.colour % len(COLOURS)]
 
 
 @dataclass(frozen=True)
@@ -211,6 +245,19 @@ def widened(limits: Limits, values: Sequence[float]) -> Limits:
     )
 
 
+def percent_window(series: Sequence[Series], least: float) -> Limits:
+    """From bottom to top, within 0 and 100: every mean, at least `least` points, and intervals as far as means allow.
+
+    So a difference of one image does not look like a fall, and the huge intervals of two seeds end at the edge.
+    """
+    low, high = _range(y for one in series for _, y in _points([one]))
+    errors = sorted(error for one in series for _, error in _intervals(one))
+    spread = max(high - low, least)
+    median = errors[len(errors) // 2] if errors else 0.0
+    room = max((spread - (high - low)) / 2, spread / 8, min(median, spread / 2))
+    return max(low - room, 0.0), min(high + room, 100.0)
+
+
 def _unless_asked(asked: tuple[float | None, float | None] | None, limits: Limits, wide: Limits) -> Limits:
     """The wide window, but for bounds that were asked for."""
     fixed = [bound is not None and math.isfinite(bound) for bound in asked or (None, None)]
@@ -240,13 +287,16 @@ def _position(value: float, limits: Limits) -> float:
     return max(-1e9, min(1e9, (value / 2 - low / 2) / (high / 2 - low / 2)))
 
 
-def _placed(series: Series, x: Limits, y: Limits, columns: int) -> _Placed:
+def _placed(series: Series, x: Limits, y: Limits, width: int, height: int) -> _Placed:
+    columns = 2 * width  # what a braille cell can tell apart; more points would only cost time
     lines: list[list[Point]] = []
     marks: list[Point] = []
+    breaks = _BREAKS[series.stroke % len(_BREAKS)]
     for piece in _pieces(series.xs, series.ys):
         place = [(_position(a, x), _position(b, y)) for a, b in piece]
         if not series.published:
-            lines += clip(thin(place, columns))
+            for line in clip(thin(place, columns)):
+                lines += broken(line, breaks, width, 2 * height) if breaks else [line]
         marks += place
     seen = [p for p in marks if 0 <= p[0] <= 1 and 0 <= p[1] <= 1]
     bars = []
@@ -287,6 +337,41 @@ def _ends(column: list[Point]) -> list[Point]:
     order = {0, len(column) - 1}
     order |= {min(range(len(column)), key=lambda i: column[i][1]), max(range(len(column)), key=lambda i: column[i][1])}
     return [column[i] for i in sorted(order)]
+
+
+def broken(points: Sequence[Point], breaks: Sequence[float], width: float, height: float) -> list[list[Point]]:
+    """The parts of a polyline that are drawn when lengths of it are drawn and left out in turn, measured where the unit
+    square is `width` × `height`. `breaks` is an even number of positive lengths."""
+    parts: list[list[Point]] = [[points[0]]] if points else []
+    turn, left = 0, breaks[0]
+    for a, b in pairwise(points):
+        length = math.hypot((b[0] - a[0]) * width, (b[1] - a[1]) * height)
+        gone = 0.0
+        while length - gone >= left:
+            gone += left
+            share = gone / length
+            at = (a[0] + share * (b[0] - a[0]), a[1] + share * (b[1] - a[1]))
+            if turn % 2 == 0:
+                parts[-1].append(at)
+            else:
+                parts.append([at])
+            turn = (turn + 1) % len(breaks)
+            left = breaks[turn]
+        left -= length - gone
+        if turn % 2 == 0:
+            parts[-1].append(b)
+    return [part for part in parts if len(part) > 1]
+
+
+def dotted(points: Sequence[Point], columns: int, rows: int) -> list[Point]:
+    """Points along a polyline, so close that no dot of a raster of `columns` × `rows` on the unit square is missed."""
+    dots = list(points[:1])
+    for a, b in pairwise(points):
+        steps = max(math.ceil(max(abs(b[0] - a[0]) * columns, abs(b[1] - a[1]) * rows)), 1)
+        shares = (step / steps for step in range(1, steps))
+        dots += [(a[0] + share * (b[0] - a[0]), a[1] + share * (b[1] - a[1])) for share in shares]
+        dots.append(b)
+    return dots
 
 
 def clip(points: Sequence[Point]) -> list[list[Point]]:
@@ -390,18 +475,24 @@ def _plotext(
     def marker(symbol: str, series: Series) -> Any:
         return plotext.marker(symbol, pixel=pen.code(series)) if pen.colour else plotext.marker(symbol)
 
+    def points(places: Sequence[Point], mark: Any) -> None:
+        if places:  # one signal for all of them: each costs 0.2 ms
+            figure.draw(figure.signal([p[0] for p in places], [p[1] for p in places], marker=mark))
+
     for one in across:
         mark = marker("|" if pen.ascii else "│", one.series)
-        for at, low, high in one.bars:
-            figure.draw(figure.signal([at, at], [low, high], marker=mark).lines(True))
+        dots = [dot for at, low, high in one.bars for dot in dotted([(at, low), (at, high)], 1, 2 * height)]
+        points(dots, mark)
     for one in across:
-        mark = marker(pen.glyph(one.series) if one.series.dashed else "." if pen.ascii else "braille", one.series)
+        mark = marker(pen.dash if one.series.dashed else "." if pen.ascii else "braille", one.series)
+        if one.series.stroke % len(STROKES):
+            points([dot for line in one.lines for dot in dotted(line, 2 * width, 4 * height)], mark)
+            continue
         for line in one.lines:
             figure.draw(figure.signal([p[0] for p in line], [p[1] for p in line], marker=mark).lines(True))
     for one in sorted(across, key=lambda one: not one.series.published):  # where marks meet, ours is seen
-        if one.marks and not one.series.dashed:
-            xs, ys = zip(*one.marks, strict=True)
-            figure.draw(figure.signal(list(xs), list(ys), marker=marker(pen.glyph(one.series), one.series)))
+        marks = one.marks[: one.series.marked] if one.series.dashed else one.marks
+        points(marks, marker(pen.glyph(one.series), one.series))
     text = _BACKGROUND.sub("", figure.build().string(colorless=not pen.colour))
     rows = text.rstrip("\n").split("\n")
     return [row.translate(_TO_ASCII) for row in rows] if pen.ascii else rows
@@ -414,13 +505,14 @@ def _foot(series: Sequence[Series], width: int, x_label: str, pen: _Pen) -> list
     for one in series:
         if not one.label:
             continue
-        label = plain(one.label, max(width - 4, 1))
-        size = 2 + len(label)
+        mark = pen.mark(one)
+        label = plain(one.label, max(width - 3 - len(mark), 1))
+        size = 1 + len(mark) + len(label)
         if used and used + 2 + size > width:
             lines.append((text, used))
             text, used = "", 0
         name = pen.grey(label) if one.published else label
-        text += ("  " if used else "") + pen.paint(pen.glyph(one), pen.code(one)) + " " + name
+        text += ("  " if used else "") + pen.paint(mark, pen.code(one)) + " " + name
         used += size + (2 if used > 0 else 0)
     lines.append((text, used))
     label = plain(x_label, width)

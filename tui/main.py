@@ -38,6 +38,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "check": "Show the answers to a run's questions, or ask it another.",
         "show": "Show a run's results, each with the SQL that gives it.",
         "plot": "Plot test accuracy of runs against sparsity, cost or round, or the curve of a check or a trace.",
+        "compare": "Compare runs: the settings that differ, and results at chosen sparsities.",
         "samples": "Show the hardest samples of a round, with their images.",
         "query": "Ask the store with SQL, read-only.",
         "schema": "Explain every table, view and column of the store.",

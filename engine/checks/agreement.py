@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.checks import Answer, Asked, Point, from_rows
-from engine.checks.verdicts import FEWEST_SEEDS, beside, interval, literal, plus_minus
+from engine.checks.verdicts import interval, literal, plus_minus
 from presets.schema import Agreement
+from store.statistics import FEWEST_SEEDS, beside
 
 OVERLAPS = """
 SELECT seed, round, layer, 1.0 * sum(both) / nullif(sum(either), 0) AS iou,

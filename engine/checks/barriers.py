@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.checks.verdicts import FEWEST_SEEDS, above
+from engine.checks.verdicts import above
+from store.statistics import FEWEST_SEEDS
 
 
 def verdict(barriers: Sequence[float], threshold: float) -> str:

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.checks import Answer, Asked, from_rows
-from engine.checks.verdicts import detectable, interval, judge, literal, plus_minus, sampling
+from engine.checks.verdicts import detectable, interval, literal, plus_minus, sampling
 from presets.schema import Contrast, Experiment
+from store.statistics import judge
 
 PAIRS = """
 WITH tickets AS (

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from engine.arms import arm_training
 from engine.checks import Answer, Asked, Need, Steps
-from engine.checks.verdicts import FEWEST_SEEDS, beside, interval, plus_minus
+from engine.checks.verdicts import interval, plus_minus
 from engine.forecast import nearest
 from engine.measurements import Measured
 from engine.measurements.weights import Correlation as Measuring
 from engine.networks import State
 from engine.training import Training
 from presets.schema import Arm, Correlation
+from store.statistics import FEWEST_SEEDS, beside
 
 
 def answer(asked: Asked) -> Steps:

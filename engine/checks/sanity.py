@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from engine.checks import Answer, Asked, from_rows
 from engine.checks.contrast import apart, pairs_sql
-from engine.checks.verdicts import FEWEST_SEEDS, above, detectable, interval, literal, plus_minus, sampling
+from engine.checks.verdicts import above, detectable, interval, literal, plus_minus, sampling
 from presets.schema import Sanity, Side
+from store.statistics import FEWEST_SEEDS
 
 
 @from_rows

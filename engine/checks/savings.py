@@ -11,8 +11,9 @@ from typing import Any
 
 from engine.checks import Answer, Asked, from_rows
 from engine.checks.contrast import apart, pairs_sql
-from engine.checks.verdicts import FEWEST_SEEDS, above, detectable, interval, literal, plus_minus, sampling
+from engine.checks.verdicts import above, detectable, interval, literal, plus_minus, sampling
 from presets.schema import Savings
+from store.statistics import FEWEST_SEEDS
 
 COSTS = """
 WITH pairs AS ({pairs})

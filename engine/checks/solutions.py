@@ -16,7 +16,7 @@ from engine import searches
 from engine.arms import arm_training
 from engine.checks import Answer, Asked, Need, Point, Steps
 from engine.checks.barriers import query, verdict, words_of
-from engine.checks.verdicts import detectable, interval, judge, plus_minus
+from engine.checks.verdicts import detectable, interval, plus_minus
 from engine.forecast import nearest
 from engine.measurements import Measured
 from engine.measurements.ensemble import Ensemble
@@ -24,7 +24,7 @@ from engine.measurements.interpolation import Interpolation, barrier
 from engine.networks import State
 from engine.training import Result, Training
 from presets.schema import Arm, Gmp, Imp, OneShot, Solutions
-from store.statistics import mean_interval
+from store.statistics import judge, mean_interval
 
 
 @dataclass(frozen=True)

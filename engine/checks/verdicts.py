@@ -10,37 +10,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from store.statistics import mean_interval, quantile
+from store.statistics import FEWEST_SEEDS, mean_interval, quantile
 
-FEWEST_SEEDS = 3
 POWER = 0.8
 """Chance to see the detectable difference as clear."""
-
-
-def judge(mean: float, half: float | None, seeds: int, tolerance: float) -> str:
-    """The verdict on a mean paired difference in points with its 95 % half width.
-
-    *clear*: its lower bound is above the tolerance; *similar*: the drop's upper bound is below it; *reversed*: clear
-    the other way; else *undecided*. Fewer than three seeds give none.
-    """
-    if half is None or seeds < FEWEST_SEEDS:
-        return "none"
-    if mean - half > tolerance:
-        return "clear"
-    if mean - half > -tolerance:
-        return "similar"
-    if mean + half < -tolerance:
-        return "reversed"
-    return "undecided"
-
-
-def beside(mean: float, half: float | None, seeds: int, tolerance: float) -> str:
-    """As `judge`, for a figure that may lie on either side of what it is held against: *similar* is within the
-    tolerance both ways."""
-    verdict = judge(mean, half, seeds, tolerance)
-    if verdict == "similar" and half is not None and mean + half >= tolerance:
-        return "undecided"
-    return verdict
 
 
 def above(values: Sequence[float], bound: float) -> bool | None:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.checks import Answer, Asked, from_rows
-from engine.checks.verdicts import FEWEST_SEEDS, above, detectable, interval, literal, plus_minus, sampling
+from engine.checks.verdicts import above, detectable, interval, literal, plus_minus, sampling
 from engine.forecast import nearest
 from presets.schema import Winning
-from store.statistics import mean_interval
+from store.statistics import FEWEST_SEEDS, mean_interval
 
 FIGURES = """
 SELECT search, arm, t.seed, round, split, sparsity, accuracy, count, g.weights

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from engine.checks.verdicts import above, beside, detectable, judge, literal, sampling
-from store.statistics import mean_interval
+from engine.checks.verdicts import above, detectable, literal, sampling
+from store.statistics import beside, judge, mean_interval
 
 
 @pytest.mark.parametrize(

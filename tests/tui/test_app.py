@@ -28,6 +28,7 @@ from tui import launch
 from tui.app.actions import ACTIONS, PLACES
 from tui.app.app import TombolaApp, farewell
 from tui.app.look import VERDICT_STYLES
+from tui.app.screens.compare import CompareScreen
 from tui.app.screens.help import help_text
 from tui.app.screens.new import NewScreen, read_seeds
 from tui.app.screens.query import QueryScreen
@@ -916,14 +917,8 @@ def test_seeds_that_make_no_sense_are_refused(words):
 
 
 def test_every_action_of_the_table_exists_and_is_in_the_help():
-    screens = {
-        "runs": RunsScreen,
-        "run": RunScreen,
-        "new": NewScreen,
-        "settings": SettingsScreen,
-        "query": QueryScreen,
-        "anywhere": TombolaApp,
-    }
+    screens = {"runs": RunsScreen, "run": RunScreen, "compare": CompareScreen, "new": NewScreen}
+    screens |= {"settings": SettingsScreen, "query": QueryScreen, "anywhere": TombolaApp}
     for action in ACTIONS:
         name, _, arguments = action.call.partition("(")
         owner = TombolaApp if name.startswith("app.") else screens[action.place]

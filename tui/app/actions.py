@@ -14,7 +14,7 @@ from typing import Literal
 
 from textual.binding import Binding, BindingType
 
-Place = Literal["runs", "run", "new", "settings", "query", "anywhere"]
+Place = Literal["runs", "run", "compare", "new", "settings", "query", "anywhere"]
 
 SIGNS = {
     "enter": "⏎", "escape": "Esc", "tab": "Tab", "shift+tab": "⇧Tab", "space": "Space", "backspace": "⌫",
@@ -26,6 +26,7 @@ SIGNS = {
 PLACES: dict[Place, str] = {
     "runs": "List of runs",
     "run": "A run",
+    "compare": "Runs compared",
     "new": "A new experiment",
     "settings": "Settings of a new experiment",
     "query": "A query",
@@ -93,6 +94,23 @@ ACTIONS = (
     Action("run", "turn('arms')", ("a",), "a", "Accuracy: tickets of all searches, or all arms of one", "arms"),
     Action("run", "scroll(1)", ("pageup",), "PgUp", "Back in the log, the answers or the traces"),
     Action("run", "scroll(-1)", ("pagedown",), "PgDn", "Forward in the log, the answers or the traces"),
+    Action("run", "compare", ("c",), "c", "Compare this run with others", "compare"),
+    Action("compare", "back", ("escape", "backspace"), "Esc", "Back", "back"),
+    Action("compare", "panel(1)", ("1",), "1", "The plot: accuracy of every ticket"),
+    Action("compare", "panel(2)", ("2",), "2", "Settings that differ, and machines"),
+    Action("compare", "panel(3)", ("3",), "3", "Results at chosen sparsities, with differences to the first run"),
+    Action("compare", "next_panel(1)", ("tab",), "Tab", "The next panel"),
+    Action("compare", "next_panel(-1)", ("shift+tab",), "⇧Tab", "The panel before"),
+    Action("compare", "choose(-1)", ("up", "k"), "↑ k", "The run above: its lines lie over the others"),
+    Action("compare", "choose(1)", ("down", "j"), "↓ j", "The run below: its lines lie over the others", "choose"),
+    Action("compare", "hide", ("space",), "Space", "Hide the chosen run in the plot, or show it again", "hide"),
+    Action("compare", "axis", ("x",), "x", "Plot against sparsity, or against the images it cost", "axis"),
+    Action("compare", "search", ("a",), "a", "Tickets of all searches, or of one after another", "search"),
+    Action("compare", "export", ("e",), "e", "Write tables and plot into a new folder, here", "export"),
+    Action("compare", "dense", ("d",), "d", "Lines of the dense networks, or none", "dense"),
+    Action("compare", "intervals", ("i",), "i", "Intervals of the chosen run, of all, or of none", "intervals"),
+    Action("compare", "scroll(1)", ("pagedown",), "PgDn", "Forward in settings or results"),
+    Action("compare", "scroll(-1)", ("pageup",), "PgUp", "Back in settings or results"),
     Action("new", "back", ("escape",), "Esc", "Back, without starting", "back"),
     Action("new", "start", ("ctrl+s",), "^S", "Start the experiment", "start"),
     Action("new", "form", ("ctrl+e",), "^E", "Every setting, with what it means and may be", "settings", first=True),

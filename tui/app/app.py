@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual import work
@@ -23,10 +24,13 @@ from tui.app.filters import LightGround, PlainCharacters
 from tui.app.look import GROUNDS, LIGHT_THEME, THEME
 from tui.app.screens.base import PlaceScreen
 from tui.app.screens.runs import RunsScreen
-from tui.app.watching import RunSeen, RunsSeen, StoreFailed, Watch
+from tui.app.watching import ComparisonSeen, RunSeen, RunsSeen, StoreFailed, Watch, Wish
 from tui.app.wording import plural
 from tui.plain import plain
 from tui.settings import Settings
+
+if TYPE_CHECKING:
+    from tui.app.screens.choose import ChooseRuns
 
 ENDED = "is {state}: there is nothing to {verb}"
 
@@ -54,6 +58,7 @@ class TombolaApp(App[None]):
         self.db, self.files = db, files
         self.watch_store = Watch(self, db)
         self._live: tuple[Run, ...] = ()
+        self._choosing: ChooseRuns | None = None
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """What lines pass through on their way to the terminal."""
@@ -88,6 +93,15 @@ class TombolaApp(App[None]):
         for screen in self.screen_stack:
             if isinstance(screen, RunsScreen):
                 screen.show(seen)
+        if self._choosing is not None:
+            self._choosing.show(seen.runs)
+
+    def on_comparison_seen(self, seen: ComparisonSeen) -> None:
+        from tui.app.screens.compare import CompareScreen
+
+        for screen in self.screen_stack:
+            if isinstance(screen, CompareScreen):
+                screen.show(seen)
 
     def on_run_seen(self, seen: RunSeen) -> None:
         from tui.app.screens.run import RunScreen
@@ -106,6 +120,30 @@ class TombolaApp(App[None]):
         from tui.app.screens.run import RunScreen
 
         self.push_screen(RunScreen(run))
+
+    def open_compare(self, runs: tuple[str, ...]) -> None:
+        """The screen that shows these runs (ids) beside each other; the first is what others are held against."""
+        from store.comparing import MOST
+
+        if not 2 <= len(runs) <= MOST:
+            self.say(f"compare two to {MOST} runs, not {len(runs)}")
+            return
+        from tui.app.screens.compare import CompareScreen
+
+        self.push_screen(CompareScreen(runs))
+
+    def choose_compared(self, run: Run) -> None:
+        """Ask which runs to compare this one with."""
+        from tui.app.screens.choose import ChooseRuns
+
+        def chosen(others: tuple[str, ...] | None) -> None:
+            self._choosing = None
+            if others:
+                self.open_compare((run.id, *others))
+
+        self._choosing = ChooseRuns(run)
+        self.push_screen(self._choosing, chosen)
+        self.watch_store.look_at(Wish())
 
     def open_new(self, like: Run | None = None) -> None:
         """The screen that starts an experiment; maybe one like that of a run."""

@@ -16,14 +16,14 @@ from textual.color import Color
 from textual.filter import LineFilter
 
 LIGHT = {
-    33: 26, 208: 166, 36: 30, 170: 127, 178: 136, 74: 31, 203: 160, 141: 97,
-    78: 28, 75: 25, 245: 242, 179: 130, 237: 253,
+    33: 26, 208: 166, 29: 23, 163: 163, 147: 19, 130: 88, 41: 65, 175: 132,
+    170: 127, 178: 136, 203: 160, 78: 28, 75: 25, 245: 242, 179: 130, 237: 253,
 }  # fmt: skip
 """Of the 256 colours, those that we draw with, and what stands for each on a light ground: the same hue, with a
 contrast of 4 to 1 or more (3 to 1 for the orange and the yellow); the cursor's ground stays near the page's."""
 
 _ALIKE = {
-    "o": "●○", "%": "◐◓◑◒▓", "x": "▲×✗", "#": "■█▀▄", "*": "◆", "v": "★▾▼↓✓", "@": "△◇□", "+": "├└┘┌┐┬┴┼╭╮╰╯",
+    "o": "●", "O": "○", "%": "◐◓◑◒▓", "x": "▲×✗", "#": "■█▀▄", "*": "◆", "v": "★▾▼↓✓", "@": "△◇□", "+": "├└┘┌┐┬┴┼╭╮╰╯",
     ">": "▸→≥", "<": "◂←≤⏎", "^": "▴↑⇧", ".": "·•░", "-": "–—┄─━", "=": "═▒", "~": "…≈±", "|": "│┤║▎▌▊▐▏▕", "_": "▁▔",
     "'": "’‘″", '"': "“”", "u": "µμ",
 }  # fmt: skip

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
+from store.comparing import Comparison
 from store.errors import StoreError
 from store.live import Focus, Live, Preview, Run, View
 
@@ -39,6 +40,14 @@ class RunSeen(Message):
         self.run, self.view = run, view
 
 
+class ComparisonSeen(Message):
+    """The runs beside each other, as they were asked for; without those that have been deleted."""
+
+    def __init__(self, runs: tuple[str, ...], comparison: Comparison) -> None:
+        super().__init__()
+        self.runs, self.comparison = runs, comparison
+
+
 class StoreFailed(Message):
     """The store cannot be read; it is tried again."""
 
@@ -49,11 +58,12 @@ class StoreFailed(Message):
 
 @dataclass(frozen=True)
 class Wish:
-    """What the screen shows: the list with a run under its cursor, or (`whole`) one run with a focus."""
+    """What the screen shows: the list with a run under its cursor, (`whole`) one run with a focus, or runs compared."""
 
     run: str | None = None
     whole: bool = False
     focus: Focus | None = None
+    compared: tuple[str, ...] = ()
 
 
 class Watch:
@@ -114,6 +124,11 @@ class Watch:
             if view is None or view != shown:
                 self._app.post_message(RunSeen(wish.run, view))
             return view or "gone"
+        if wish.compared:
+            comparison = live.comparison(wish.compared)
+            if comparison != shown:
+                self._app.post_message(ComparisonSeen(wish.compared, comparison))
+            return comparison
         runs = live.runs()
         preview = live.preview(wish.run or runs[0].id) if runs else None
         if (runs, preview) != shown:
@@ -122,5 +137,7 @@ class Watch:
 
 
 def _may_vanish(shown: object) -> bool:
+    if isinstance(shown, Comparison):
+        return any(side.state == "running" for side in shown.sides)
     runs = (shown.run,) if isinstance(shown, View) else shown[0] if isinstance(shown, tuple) else ()
     return any(run.state == "running" for run in runs)

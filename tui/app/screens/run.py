@@ -285,3 +285,6 @@ class RunScreen(PlaceScreen):
 
     def action_resume(self) -> None:
         self.tombola.resume(self.run)
+
+    def action_compare(self) -> None:
+        self.tombola.choose_compared(self.run)

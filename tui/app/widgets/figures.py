@@ -14,7 +14,7 @@ from store.live import Figure, Preview
 from tui.app.look import note
 from tui.app.widgets.panel import Kind, Scene
 from tui.app.widgets.plot import plot
-from tui.drawing import SPARSITY_TICKS, Series, by_remaining, published, widened
+from tui.drawing import SPARSITY_TICKS, Series, by_remaining, percent_window, published, widened
 
 ROOMY = 18
 """Rows from which the legend has room for the sources of published figures."""
@@ -67,18 +67,8 @@ def _far(view: Preview, printed: list[Series]) -> float | None:
 
 
 def _window(series: list[Series], printed: list[Series]) -> tuple[float, float]:
-    """From bottom to top, within 0 and 100: every mean, at least five points, and intervals as far as means allow.
-
-    So a difference of one image does not look like a fall, and the huge intervals of two seeds end at the edge. What is
-    printed may widen it.
-    """
-    levels = [y for one in series for y in one.ys]
-    low, high = min(levels), max(levels)
-    errors = sorted(error for one in series for error in one.errors or () if error is not None)
-    spread = max(high - low, 5.0)
-    median = errors[len(errors) // 2] if errors else 0.0
-    room = max((spread - (high - low)) / 2, spread / 8, min(median, spread / 2))
-    return widened((max(low - room, 0.0), min(high + room, 100.0)), [y for one in printed for y in one.ys])
+    """Means and intervals measured here; what is printed may widen it."""
+    return widened(percent_window(series, 5.0), [y for one in printed for y in one.ys])
 
 
 def _series(figures: Iterable[Figure], label: str | None, colour: int) -> Series:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from rich.text import Text
 from textual.events import Resize
@@ -48,8 +48,12 @@ Turn = Callable[[Scene, int, int, int], "dict[str, Any] | str"]
 way), the fields of the scene that change, or in words why it cannot act."""
 
 
+S = TypeVar("S")
+"""What a screen's panels are drawn from: a `Scene` on the screen of a run."""
+
+
 @dataclass(frozen=True)
-class Kind:
+class Kind(Generic[S]):
     """What a panel is: its title, what of a scene it shows, and how; `there`: whether there is anything to show.
 
     `turns`: what keys do to it, by the name that the table of actions has. "lane", "round" and "scroll" (arrows and
@@ -57,23 +61,23 @@ class Kind:
     """
 
     title: str
-    heading: Callable[[Scene], str]
-    part: Callable[[Scene], Any]
-    draw: Callable[[Scene, int, int], list[Text]]
-    there: Callable[[Scene], bool] = lambda scene: True
+    heading: Callable[[S], str]
+    part: Callable[[S], Any]
+    draw: Callable[[S, int, int], list[Text]]
+    there: Callable[[S], bool] = lambda scene: True
     turns: Mapping[str, Turn] = field(default_factory=dict)
 
 
-class Panel(Canvas):
+class Panel(Canvas, Generic[S]):
     """One of the numbered panels."""
 
-    def __init__(self, number: int, kind: Kind) -> None:
+    def __init__(self, number: int, kind: Kind[S]) -> None:
         super().__init__(id=f"panel-{number}", classes="panel")
         self.number, self.kind = number, kind
-        self._scene: Scene | None = None
+        self._scene: S | None = None
         self._drawn: Hashable = None
 
-    def show(self, scene: Scene) -> None:
+    def show(self, scene: S) -> None:
         """Show this scene from now on; drawn only where the panel can be seen."""
         self._scene = scene
         self._draw()
