@@ -268,7 +268,7 @@ def test_any_size_will_do(store, size):
         await pilot.resize_terminal(*size)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, RunScreen))
-        for key in "123456789":
+        for key in "1234567890":
             await pilot.press(key)
             await pilot.pause(0.05)
         await pilot.resize_terminal(100, 30)
@@ -438,7 +438,7 @@ def test_on_a_small_terminal_the_panels_far_from_the_one_shown_have_their_number
         await until(pilot, lambda: "9 traces" in shown(app))
         line = app.screen.query_one("#tabs").text.splitlines()[0]
         assert len(line) <= 79
-        assert re.fullmatch(r" 1  2 .* 7 questions  8 sets  9 traces ", line)
+        assert re.fullmatch(r" 1  2 .* 8 sets  9 traces  0 machine ", line)
 
     drive(traced, scenario)
 
