@@ -305,8 +305,8 @@ class Trainings:
         if most is None or score.correct > most:
             return
         about = wanted.about
-        told = f"{score.correct} of {score.count} validation images right, and guessing gets up to {most}"
-        words = f"{phrase(about)} is at chance: {told} (999 times in 1,000); told once for {_subject(about)}"
+        got = f"{phrase(about)} got {score.correct} of {score.count} validation images right"
+        words = f"{got}, and guessing gets up to {most} (999 times in 1,000); told once for {_subject(about)}"
         self._record.alert("chance", words, _subject(about))
 
     def forget_weights(self, keys: list[str]) -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 from fractions import Fraction
 from math import comb
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,9 +16,13 @@ from hypothesis import strategies as st
 from engine import cards, machine
 from engine.cards import Load
 from engine.data import load
+from engine.forecast import Cost
 from engine.guessing import most_by_guessing, quantile
-from engine.machine import Machine, Meter
+from engine.machine import Disk, Machine, Meter
+from engine.networks import build, weights
 from engine.recording import Recorder
+from engine.run import _Attempt
+from engine.training import Training
 from presets.schema import Data, Experiment
 from store.writing import Writer
 from tests.engine.running import SPEC, Bench
@@ -172,9 +177,6 @@ def test_an_alert_is_told_once_of_a_subject_and_round(tmp_path):
     ("data", "told"), [({}, True), ({"label_noise": 1.0}, False), ({"pixels": "scrambled"}, False)]
 )
 def test_guessing_is_told_of_unless_there_is_nothing_to_learn(data, told, tmp_path):
-    from engine.run import _Attempt
-    from engine.training import Training
-
     bench = Bench(tmp_path)
     experiment = Experiment.model_validate(SPEC | TINY | {"data": {"name": "digits"} | data})
     run = bench.create(SPEC | TINY)
@@ -185,3 +187,21 @@ def test_guessing_is_told_of_unless_there_is_nothing_to_learn(data, told, tmp_pa
         assert (attempt._guessing(job) is not None) == told
         on_the_way = Training(experiment.network, experiment.recipe, own.all(), 0, {}, {}, end_step=3)
         assert attempt._guessing(on_the_way) is None
+
+
+def test_a_disk_is_nearly_full_when_the_run_still_needs_more_than_is_free(tmp_path):
+    bench = Bench(tmp_path)
+    run = bench.create(SPEC | TINY)
+    experiment = Experiment.model_validate(SPEC | TINY | {"keep": "all"})
+    data = load(experiment.data)
+    with Writer(bench.db) as writer:
+        attempt = _Attempt(run, experiment, data, {}, None, writer, bench.files)  # type: ignore[arg-type]
+        attempt.trainings = SimpleNamespace(done=1)  # type: ignore[assignment]
+        needed = attempt._to_be_written(Cost(0, 0, 3), {})
+        whole = sum(weight.count for weight in weights(build(experiment.network, data.shape, data.classes)))
+        assert needed == 4 * whole * 3, "the start, and two trainings of three; a weight has four bytes"
+        for free in (5e9, 3e9, 3.9e9, 6e9, 3e9):
+            attempt._watch(Disk("files", bench.files, int(free), int(100e9)), int(4e9))
+        attempt.record.flush()
+    words = f"3 of 100 GB are free for the files in {bench.files}, and the run still needs about 4 GB"
+    assert bench.rows("SELECT message FROM alerts WHERE run = :run", run) == [(words,), (words,)]
