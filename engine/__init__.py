@@ -12,7 +12,8 @@ It reads an experiment from the store and writes everything that happens back in
   what is trained on what
 - `recording` rows; `tensors` files; `reuse` trainings and `given` tickets of other runs; `forecast` cost; `devices`
   and `cores` layout; `heap` memory that is kept; `tuning` the fastest way on a card; `cards` the cards, who uses them,
-  and which are reserved
+  and which are reserved; `machine` what card, processor, memory and disks do meanwhile; `guessing` what no network
+  may fall below
 - `vision` the one door to torchvision
 
 A new method is one file in `searches/` (a generator of trainings, see its docstring), its settings as one class in

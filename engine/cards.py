@@ -187,8 +187,9 @@ def _within(seconds: float, ask: Any) -> Any:
     return answer
 
 
-def _nvml() -> tuple[list[Card], str, int | None]:
-    """Every card in the order of the bus, the driver's version and the newest CUDA that it knows."""
+@contextmanager
+def _opened() -> Iterator[Any]:
+    """NVML's bindings, with the library open for as long as the block lasts."""
     try:
         import pynvml as nvml
     except ImportError as error:
@@ -202,6 +203,17 @@ def _nvml() -> tuple[list[Card], str, int | None]:
             raise _NoDriver from None
         raise _Silent(f"NVML does not answer: {error}") from None
     try:
+        yield nvml
+    except nvml.NVMLError as error:
+        raise _Silent(f"NVML does not answer: {error}") from None
+    finally:
+        with suppress(nvml.NVMLError):
+            nvml.nvmlShutdown()
+
+
+def _nvml() -> tuple[list[Card], str, int | None]:
+    """Every card in the order of the bus, the driver's version and the newest CUDA that it knows."""
+    with _opened() as nvml:
         driver, newest = nvml.nvmlSystemGetDriverVersion(), None
         with suppress(nvml.NVMLError):  # it looks for CUDA's own library, which may be a newer one than the driver's
             newest = nvml.nvmlSystemGetCudaDriverVersion_v2()
@@ -219,11 +231,59 @@ def _nvml() -> tuple[list[Card], str, int | None]:
                     instance = card.uuid != (uuid := nvml.nvmlDeviceGetUUID(whole))
                     found.append(replace(card, whole=uuid if instance else ""))
         return found, driver, newest
-    except nvml.NVMLError as error:
-        raise _Silent(f"NVML does not answer: {error}") from None
-    finally:
-        with suppress(nvml.NVMLError):
-            nvml.nvmlShutdown()
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a card does at a moment, for whomever; None is not told. An instance of a card tells its memory only."""
+
+    use: float | None = None
+    """Share of the last moments, up to a second, in which it computed anything."""
+    total: int | None = None
+    """Memory in bytes: that it has, that anyone holds, and that the processes asked about hold."""
+    used: int | None = None
+    ours: int | None = None
+    power: float | None = None
+    """W."""
+    temperature: float | None = None
+    """°C."""
+    joules: float | None = None
+    """What it has drawn since its driver was loaded, by its own counter."""
+
+
+def load(uuid: str, pids: Sequence[int]) -> Load:
+    """What a card does now, and how much of its memory these processes hold. The driver may take its time.
+
+    A driver that does not answer, or tells of no card of this UUID, tells nothing.
+    """
+    try:
+        with _opened() as nvml:
+            handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
+
+            def told(name: str, *arguments: Any) -> Any:
+                """What it says, or None where the card does not know."""
+                with suppress(nvml.NVMLError):
+                    return getattr(nvml, f"nvmlDeviceGet{name}")(handle, *arguments)
+
+            use, memory = told("UtilizationRates"), told("MemoryInfo")
+            power, energy = told("PowerUsage"), told("TotalEnergyConsumption")
+            return Load(
+                use=use and use.gpu / 100,
+                total=memory and memory.total,
+                used=memory and memory.total - memory.free,
+                ours=_held_by(told("ComputeRunningProcesses") or [], pids),
+                power=None if power is None else power / 1e3,
+                temperature=told("Temperature", nvml.NVML_TEMPERATURE_GPU),
+                joules=None if energy is None else energy / 1e3,
+            )
+    except (_Silent, _NoDriver):
+        return Load()
+
+
+def _held_by(processes: Sequence[Any], pids: Sequence[int]) -> int | None:
+    """Bytes of a card that these processes hold; None where it is not told, as of others than one's own container."""
+    held = [process.usedGpuMemory for process in processes if process.pid in pids]
+    return sum(held) if held and None not in held else None
 
 
 def _may_have_others() -> bool:

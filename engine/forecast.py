@@ -30,6 +30,7 @@ from presets.schema import (
     Hybrid,
     Imp,
     Moving,
+    OfWeights,
     OneShot,
     Prac,
     RandomTickets,
@@ -44,6 +45,7 @@ from presets.schema import (
     steps_of,
 )
 
+MASK_RATIO = 1 / 8  # a packed mask holds a bit a weight
 MOST_ROUNDS = 1000  # a search that needs more is refused: its rate is far too small for its target
 
 
@@ -146,6 +148,21 @@ class Cost:
     @property
     def total(self) -> int:
         return self.search + self.evaluation
+
+
+def disk_bytes(experiment: Experiment, weights: int, starts: int, tickets: int, members: int, trainings: int) -> int:
+    """Bytes of the files that these leave: starts of so many seeds, tickets, members of their rounds, and trainings.
+
+    `weights` has the network; a weight takes 4 bytes in a state, which only some settings keep, and a bit in a mask.
+    """
+    held = any(isinstance(check, OfWeights) for check in experiment.checks.values())  # until the run is finished
+    states = {"tickets": 0, "rounds": members, "all": trainings}["all" if held else experiment.keep]
+    return int(4 * weights * (starts + states) + tickets * weights * MASK_RATIO)
+
+
+def members_of(experiment: Experiment, rounds: Mapping[tuple[str, int], int]) -> int:
+    """Trainings that find tickets, in so many rounds of each search and seed."""
+    return sum(count * experiment.searches[name].members for (name, _), count in rounds.items())
 
 
 @dataclass(frozen=True)

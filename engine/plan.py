@@ -17,7 +17,7 @@ from engine import cards
 from engine.arms import first_step
 from engine.data import Dataset, corrupted, expected, facts
 from engine.devices import Plan, choose, fastest, resolve
-from engine.forecast import BACKWARD, SearchForecast, cost, search_forecast
+from engine.forecast import BACKWARD, SearchForecast, cost, disk_bytes, members_of, search_forecast
 from engine.given import NotGiven, chosen_by, fitting, tickets_of
 from engine.heap import keep_freed
 from engine.networks import build, initialise, weights
@@ -32,7 +32,6 @@ from presets.schema import (
     Experiment,
     Gmp,
     Hybrid,
-    OfWeights,
     RandomTickets,
     Ratios,
     Recipe,
@@ -50,7 +49,6 @@ CALIBRATION_SECONDS = 0.15  # long enough for a steady figure, short enough not 
 WARM_STEPS = 2  # the first steps allocate
 MOST_SECONDS = 5.0  # where already the first steps of a large network take so long, they have to do
 PROCESS_BYTES = 330e6  # resident memory of an engine process with torch imported, measured on CPU
-MASK_RATIO = 1 / 8  # a packed mask holds a bit a weight
 
 
 def contexts(experiment: Experiment, data: Dataset, db: Path | None) -> dict[tuple[str, int], Context]:
@@ -166,11 +164,8 @@ def plan(
     else:
         found = fastest(experiment, data, where.device, images.total)
         layout, seconds, memory = Plan.on(where.device, found), found.seconds, found.memory
-    tickets = sum(map(len, paths.values()))
-    members = sum(len(path) * experiment.searches[name].members for (name, _), path in paths.items())
-    held = any(isinstance(check, OfWeights) for check in experiment.checks.values())  # until the run is finished
-    states = {"tickets": 0, "rounds": members, "all": images.trainings}["all" if held else experiment.keep]
-    kept = 4 * total * (len(experiment.seeds) + states)
+    rounds = {key: len(path) for key, path in paths.items()}
+    members, trained = members_of(experiment, rounds), images.trainings
     prunable = {layer for context in asked.values() for layer in context.kinds}
     return {
         **layout.as_dict(),
@@ -186,7 +181,7 @@ def plan(
             "shape": list(data.shape),
         },
         "memory_bytes": memory + data.images.numel(),
-        "disk_bytes": int(kept + tickets * total * MASK_RATIO),
+        "disk_bytes": disk_bytes(experiment, total, len(experiment.seeds), sum(rounds.values()), members, trained),
         "images": {"search": images.search, "evaluation": images.evaluation, "total": images.total},
         "trainings": images.trainings,
         "seconds": images.total * seconds + images.forward * seconds / BACKWARD,

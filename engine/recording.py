@@ -97,8 +97,8 @@ class Recorder:
 
     # The attempt
 
-    def begin(self, device: str, plan: Mapping[str, Any], held: Mapping[str, str], changed: bool) -> None:
-        """A new attempt by this process; the run reads running from now on. Written at once."""
+    def begin(self, device: str, name: str, plan: Mapping[str, Any], held: Mapping[str, str], changed: bool) -> None:
+        """A new attempt by this process, on a device called `name`; the run reads running from now. Written at once."""
         moment = now()
         with self.writer.transaction():
             earlier = self.writer.rows("SELECT * FROM attempts WHERE run = ? ORDER BY id DESC LIMIT 1", (self.run,))
@@ -114,6 +114,7 @@ class Recorder:
                     **this_process(),
                     "run": self.run,
                     "device": device,
+                    "device_name": name,
                     "versions": dict(held),
                     "plan": dict(plan),
                     "plan_changed": int(changed),
@@ -162,13 +163,19 @@ class Recorder:
         self.writer.insert("log", {"run": self.run, "at": now(), "level": level, "message": message})
 
     @deferred
-    def alert(self, kind: str, message: str, search: str, seed: int, number: int) -> None:
-        round_id = self._round(search, seed, number)
-        row = {"run": self.run, "at": now(), "kind": kind, "round": round_id, "message": message}
-        if not self.writer.rows(
-            "SELECT 1 FROM alerts WHERE round = ? AND kind = ? AND message = ?", (round_id, kind, message)
-        ):
-            self.writer.insert("alerts", row)
+    def machine(self, sample: Mapping[str, Any], images: int) -> None:
+        """What the machine does, and the training images that this attempt has seen."""
+        self.writer.insert("machine", {"attempt": self.attempt, "at": now(), "images": images} | dict(sample))
+
+    @deferred
+    def alert(
+        self, kind: str, message: str, subject: str = "", where: tuple[str, int, int] | None = None, again: bool = False
+    ) -> None:
+        """Once of a kind, a subject and a round, or whenever it comes `again`; `where`: search, seed, round, if any."""
+        key = {"run": self.run, "kind": kind, "subject": subject, "round": self._round(*where) if where else None}
+        known = "SELECT 1 FROM alerts WHERE run = :run AND kind = :kind AND subject = :subject AND round IS :round"
+        if again or not self.writer.rows(known, key):
+            self.writer.insert("alerts", key | {"at": now(), "message": message})
 
     # Trainings
 

@@ -8,12 +8,13 @@ evaluated as soon as it is found.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,12 @@ from engine import cards, devices, masks, searches, tensors
 from engine.arms import arm_training, dense_training
 from engine.checks import Answer, Asked, Steps, answer
 from engine.data import Dataset, corrupted, load
-from engine.forecast import Spent, Unreachable, cost, nearest, search_forecast
+from engine.forecast import Cost, Spent, Unreachable, cost, disk_bytes, members_of, nearest, search_forecast
 from engine.given import Chosen, NotGiven, chosen_by, fitting, tickets_of
+from engine.guessing import most_by_guessing
+from engine.machine import Disk, Machine, Sample
 from engine.measurements import Measured
+from engine.networks import build, weights
 from engine.recording import Recorder, versions
 from engine.reuse import Elsewhere
 from engine.searches import Begun, Context, Follow, Given, Measure, Point, Sized, Step, Ticket, Train
@@ -35,7 +39,21 @@ from engine.training import Result, Trainer, Training
 from engine.trainings import Failed, Trainings, phrase
 from engine.turning import WAIT, Turning, told
 from engine.workers import Pool, WorkerDied
-from presets.schema import Arm, AtOnce, Experiment, Found, Imp, Like, OfWeights, Prac, Segmented, Subset, Transfer
+from presets.schema import (
+    Arm,
+    AtOnce,
+    Corruption,
+    Data,
+    Experiment,
+    Found,
+    Imp,
+    Like,
+    OfWeights,
+    Prac,
+    Segmented,
+    Subset,
+    Transfer,
+)
 from store.connection import connect_readonly
 from store.errors import StoreError
 from store.files import object_path, run_folder
@@ -43,6 +61,8 @@ from store.writing import Writer
 
 FLUSH_SECONDS = 0.25  # rows appear at most this late
 POLL_SECONDS = 1.0  # requests are taken and the heartbeat is written this often
+LEAST_ROOM = 1e9, 0.05  # bytes of a disk, or a share of a small one, below which it is nearly full
+RECOVERED = 1.25  # times as much room as it lacked: a disk at the edge is told of once
 LEAVING_SECONDS = 8.0  # an engine that was paused just now needs some to leave its card
 FINISHED, FAILED, STOPPED = 0, 1, 3  # exit codes of the process
 
@@ -125,6 +145,10 @@ def _subsets(run_id: str, searches: Mapping[str, Found], data: Dataset, db: Path
     return found
 
 
+Paths = dict[tuple[str, int], dict[int, float]]
+"""Prunable sparsity after every round of a search with a seed."""
+
+
 class _Attempt:
     def __init__(
         self,
@@ -143,10 +167,13 @@ class _Attempt:
         self.following: dict[tuple[str, int], list[tuple[Begun | Follow | Sized, Turning]]] = {}
         self.evaluated: set[tuple[str, int, str, int]] = set()
         self.asked: str | None = None
+        self.full: set[str] = set()
+        """Which of the disks have been told to be nearly full, and are."""
 
     def go(self, plan: devices.Plan, changed: bool, where: devices.Where, needed: list[str]) -> int:
         """Everything, to the end of the run or of this attempt. `needed`: files of other runs that are to stay."""
-        self.record.begin(plan.device, plan.as_dict(), versions(self.data), changed)
+        self.record.begin(plan.device, where.words, plan.as_dict(), versions(self.data), changed)
+        self.machine = Machine(plan.device, [os.getpid(), *self.pool.pids], self.writer.path, self.files)
         self.record.needs(needed)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._ask("stop"))
@@ -165,7 +192,7 @@ class _Attempt:
         elsewhere = None if afresh else Elsewhere(self.writer, self.run, plan.as_dict(), versions(self.data))
         hold = any(isinstance(check, OfWeights) for check in self.experiment.checks.values())
         self.trainings = Trainings(
-            self.pool, self.record, folder, self.experiment.seeds, self.experiment.keep, elsewhere, hold
+            self.pool, self.record, folder, self.experiment.seeds, self.experiment.keep, elsewhere, hold, self._guessing
         )
         self.images_at_start, self.began = self.trainings.images, time.monotonic()
         try:
@@ -186,6 +213,7 @@ class _Attempt:
 
     def _end(self, state: str, words: str) -> None:
         self._tell()
+        self._sampled(self.machine.last())
         self.record.flush()
         for row in self.record.taken_from():
             taken = "1 training was" if row["count"] == 1 else f"{row['count']} trainings were"
@@ -197,6 +225,7 @@ class _Attempt:
     def _fail(self, message: str) -> None:
         print(message, flush=True)  # into engine.log
         with suppress(StoreError):  # where the store cannot be written the run reads lost
+            self._sampled(self.machine.last())
             self.record.log("error", message)
             self.record.end("failed", message)
             self.record.flush()
@@ -237,14 +266,70 @@ class _Attempt:
 
     def _tell(self) -> None:
         """Write that we live, what is done and what is left."""
-        images, planned = self.trainings.images, self._planned()
-        gained = images - self.images_at_start - self.trainings.carried
-        left = max(0, planned - images) * (time.monotonic() - self.began) / gained if gained else None
-        self.record.heartbeat(images, planned, left, self.trainings.doing)
+        images, paths = self.trainings.images, self._paths()
+        planned, gained = self._cost(paths), self._gained()
+        left = max(0, planned.total - images) * (time.monotonic() - self.began) / gained if gained else None
+        self.record.heartbeat(images, planned.total, left, self.trainings.doing)
+        if sample := self.machine.sample():
+            self._sampled(sample)
+            for disk in sample.disks:
+                self._watch(disk, self._to_be_written(planned, paths) if disk.what == "files" else 0)
 
-    def _planned(self) -> int:
-        """Training images of the whole run, as far as the rounds so far let tell."""
-        paths: dict[tuple[str, int], dict[int, float]] = {}
+    def _gained(self) -> int:
+        """Training images that this attempt has seen."""
+        return self.trainings.images - self.images_at_start - self.trainings.carried
+
+    def _sampled(self, sample: Sample) -> None:
+        self.record.machine(sample.values, self._gained())
+
+    def _watch(self, disk: Disk, needed: int) -> None:
+        """Tell once of a disk that is nearly full, and again only if it had recovered; `needed` bytes are to come."""
+        least = min(LEAST_ROOM[0], LEAST_ROOM[1] * disk.total)
+        if disk.free >= RECOVERED * max(least, needed):
+            self.full.discard(disk.what)
+        elif disk.free < max(least, needed) and disk.what not in self.full:
+            self.full.add(disk.what)
+            why = f", and the run still needs about {needed / 1e9:.2g} GB" if needed > disk.free else ""
+            room = f"{disk.free / 1e9:.2g} of {disk.total / 1e9:.3g} GB are free for the {disk.what} in {disk.folder}"
+            self.record.alert("disk nearly full", room + why, disk.what, again=True)
+
+    def _to_be_written(self, planned: Cost, paths: Paths) -> int:
+        """Bytes of files that are still to come, as forecast."""
+        ahead = {key: len(path) for key, path in paths.items()}
+        found = {key: len(turning.tickets) for key, turning in self.turning.items()}
+        begun = {seed for (_, seed), count in found.items() if count}
+        whole = self._written(len(self.experiment.seeds), ahead, planned.trainings)
+        return max(whole - self._written(len(begun), found, self.trainings.done), 0)
+
+    def _written(self, starts: int, rounds: dict[tuple[str, int], int], trainings: int) -> int:
+        tickets, members = sum(rounds.values()), members_of(self.experiment, rounds)
+        return disk_bytes(self.experiment, self._weights, starts, tickets, members, trainings)
+
+    @cached_property
+    def _weights(self) -> int:
+        """Weights of conv, linear and norm layers."""
+        network = build(self.experiment.network, self.data.shape, self.data.classes)
+        return sum(weight.count for weight in weights(network))
+
+    def _guessing(self, job: Training) -> int | None:
+        """Validation images that a training may get right by guessing; None of one that is to learn little.
+
+        On the way to step k little has been learnt, and from labels that were all drawn anew, or from scrambled images,
+        there is nothing to learn.
+        """
+        data: Dataset = self.data
+        made: list[Data | Corruption] = [self.experiment.data]
+        for name, own in self.sets.items():
+            search = self.experiment.searches[name]
+            if own.identity == job.view.data != self.data.identity and isinstance(search, Found):
+                data, made = own, [self.experiment.data, search.data]
+        if job.end_step is not None or any(one.label_noise == 1.0 or one.pixels == "scrambled" for one in made):
+            return None
+        return most_by_guessing(data, job.view)
+
+    def _paths(self) -> Paths:
+        """Sparsity after every round of each search and seed, as far as the rounds so far let tell."""
+        paths: Paths = {}
         for key, turning in self.turning.items():
             settings = turning.context.settings
             if turning.ended:
@@ -257,10 +342,14 @@ class _Attempt:
                 paths[key] = paths[settings.rate.like, key[1]]
             else:
                 paths[key] = turning.sparsity | self._ahead(turning)
+        return paths
+
+    def _cost(self, paths: Paths) -> Cost:
+        """Of the whole run."""
         images = {name: len(self._set(name).train) for name in self.experiment.searches} | {"": len(self.data.train)}
         spent = {key: Spent(turning.images, turning.share) for key, turning in self.turning.items()}
         held_out = len(self.data.test)
-        return cost(self.experiment, images, self.data.classes, held_out, paths, spent).total
+        return cost(self.experiment, images, self.data.classes, held_out, paths, spent)
 
     def _ahead(self, turning: Turning) -> dict[int, float]:
         """Sparsity of the rounds still to come, as the last one lets expect."""
@@ -386,7 +475,7 @@ class _Attempt:
                 self._found(turning, request)
                 if turning.stuck:
                     words = "the round removed nothing: the target cannot be reached, and the search ends here"
-                    self.record.alert("stuck", words, name, seed, request.round)
+                    self.record.alert("stuck", words, where=(name, seed, request.round))
                     return self._ended(turning)
 
     def _begin_round(self, turning: Turning, request: Train) -> None:
@@ -436,11 +525,11 @@ class _Attempt:
             self.trainings.forget_weights(turning.members)
         for layer, mask in ticket.mask.items():
             if not mask.any() and ticket.before[layer].any():
-                words = f"{layer} has no weight left: nothing passes through it any more"
-                self.record.alert("collapsed", words, name, seed, ticket.round)
+                words = f"{layer.removesuffix('.weight')} has no weight left: no image gets through it any more"
+                self.record.alert("collapsed", words, layer, (name, seed, ticket.round))
         first, *others = ticket.members
         if others and all((other[layer] == first[layer]).all() for other in others for layer in first):
-            self.record.alert("equal", "all members found the same mask", name, seed, ticket.round)
+            self.record.alert("equal", "all members found the same mask", where=(name, seed, ticket.round))
         lost = 1 - masks.alive(ticket.mask) / max(1, masks.alive(ticket.before))
         words = f"{100 * turning.sparsity[ticket.round]:.1f} % sparsity, {100 * lost:.1f} % of what was left removed"
         self.record.log("info", f"{name} seed {seed} round {ticket.round}: ticket at {words}")
@@ -500,7 +589,7 @@ class _Attempt:
             try:
                 job = arm_training(context, self.data, settings, ticket)
             except ValueError as error:  # a rule for counts that reaches no further than an earlier ticket
-                return self.record.alert("arm", f"arm {arm}: {error}", search, seed, number)
+                return self.record.alert("arm", f"arm {arm}: {error}", arm, (search, seed, number))
             return self._train_arm(arm, search, number, job)
         [member] = searches.members(context, ticket)
 

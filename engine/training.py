@@ -415,7 +415,8 @@ class Course:
             loss = loss_sum / self.seen
             if not math.isfinite(loss):
                 self.over = True
-                words = f"the training loss is not finite in epoch {number}: lower the learning rate"
+                words = f"the training loss is not finite in epoch {number}, by step {self.step}"
+                words += ": lower the learning rate"
                 return [(member, NotFinite(words))]
             used = self.used[member]
             if score and (not self.chooses or used is None or score.correct > used[1].correct):

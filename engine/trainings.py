@@ -22,7 +22,7 @@ from engine.measurements import Measured, Measurement
 from engine.networks import State
 from engine.recording import Recorder
 from engine.reuse import Elsewhere, joined, parted, result_of
-from engine.training import Checkpoint, Epoch, NotFinite, Result, Training
+from engine.training import Checkpoint, Epoch, NotFinite, Result, Score, Training
 from engine.workers import NoRoom, Pool, Report, TrainingFailed
 
 
@@ -54,7 +54,8 @@ class Trainings:
     """What was asked for and is not done, in the order of seeds and then of asking; what is done, by key.
 
     `elsewhere` is what other runs have done, None where everything is to be trained here. With `hold` the trained
-    weights of every training stay aside until the run is finished: a check will look at them.
+    weights of every training stay aside until the run is finished: a check will look at them. `guessing`: how many
+    validation images a training may get right by guessing, None where it is expected to do no better.
     """
 
     def __init__(
@@ -66,8 +67,10 @@ class Trainings:
         keep: str,
         elsewhere: Elsewhere | None = None,
         hold: bool = False,
+        guessing: Callable[[Training], int | None] = lambda job: None,
     ) -> None:
         self._pool, self._record, self._folder, self._seeds, self._keep = pool, record, folder, seeds, keep
+        self._guessing = guessing
         self._elsewhere, self._hold = elsewhere, hold
         self._wanted: dict[str, _Wanted] = {}
         self._queue: list[tuple[int, int, str]] = []
@@ -86,6 +89,11 @@ class Trainings:
     def open(self) -> bool:
         """Whether anything is left to do."""
         return bool(self._wanted or self._measuring)
+
+    @property
+    def done(self) -> int:
+        """How many trainings are done."""
+        return len(self._done)
 
     @property
     def images(self) -> int:
@@ -247,7 +255,9 @@ class Trainings:
             words = f"no room for {phrase(wanted.about)} beside the others"
             self._record.log("warning", f"{words}: from here on at most {self._pool.together} at once")
         elif isinstance(report, NotFinite):
-            raise Failed(f"{phrase(wanted.about)}: {report}")
+            words = f"{phrase(wanted.about)}: {report}"
+            self._record.alert("not finite", words, phrase(wanted.about), _place(wanted.about))
+            raise Failed(words)
         else:
             raise self._failed(wanted.about, report)
         return None
@@ -279,6 +289,7 @@ class Trainings:
     def _settle(self, key: str, result: Result) -> None:
         """A training is done: keep what is needed of its weights, and answer those who wait for it."""
         wanted = self._wanted.pop(key)
+        self._judge(wanted, result.validation)
         if wanted.keep or self._hold:
             tensors.write(self._weights(key), tensors.encode(joined(result)))
         if self._keep == "all" or (self._keep == "rounds" and wanted.keep):
@@ -287,6 +298,16 @@ class Trainings:
         self._live(key).unlink(missing_ok=True)
         for then in wanted.answers:
             then(result)
+
+    def _judge(self, wanted: _Wanted, score: Score) -> None:
+        """Tell of the first training of a search or arm that does no better than guessing."""
+        most = self._guessing(wanted.job)
+        if most is None or score.correct > most:
+            return
+        about = wanted.about
+        got = f"{phrase(about)} got {score.correct} of {score.count} validation images right"
+        words = f"{got}, and guessing gets up to {most} (999 times in 1,000); told once for {_subject(about)}"
+        self._record.alert("chance", words, _subject(about))
 
     def forget_weights(self, keys: list[str]) -> None:
         """The round of these trainings has ended: their weights go once its rows are written, unless they are held."""
@@ -316,6 +337,21 @@ def phrase(about: Mapping[str, Any]) -> str:
         "check": f" for {about.get('check')}",
     }.get(about["what"], f" {about.get('arm')}")
     return f"{where}seed {about['seed']}{number}{part}"
+
+
+def _place(about: Mapping[str, Any]) -> tuple[str, int, int] | None:
+    """Search, seed and round of a training, where it is of one."""
+    if not about.get("search") or about.get("round") is None:
+        return None
+    return about["search"], about["seed"], about["round"]
+
+
+def _subject(about: Mapping[str, Any]) -> str:
+    """What a training is part of, whatever the seed and round."""
+    search, arm = about.get("search"), about.get("arm")
+    if arm:
+        return f"arm {arm}" + (f" of {search}" if search else "")
+    return f"check {about['check']}" if about["what"] == "check" else f"{search}"
 
 
 def _figures(result: Result) -> tuple[Any, ...]:

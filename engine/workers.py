@@ -91,6 +91,11 @@ class Pool:
             self._workers.append(_Worker(process, ours))
 
     @property
+    def pids(self) -> list[int]:
+        """Process ids of the workers."""
+        return [worker.process.pid for worker in self._workers]
+
+    @property
     def free(self) -> int:
         """How many more trainings can be under way."""
         return sum(max(0, self.together - len(worker.keys)) for worker in self._workers)

@@ -23,6 +23,9 @@ from store.report import checks as report_checks
 LOG_LINES = 1000
 """Lines of a log that the app keeps; `tombola log` has all."""
 
+MOST_SAMPLES = 1000
+"""Samples of the machine that the app keeps of an attempt; of more, every second one, or fewer."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -196,6 +199,39 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """What the machine did at a moment, as columns of `machine` say it; None is not known."""
+
+    seconds: float
+    images: int
+    cpu: float | None
+    memory: int | None
+    card_use: float | None
+    card_memory: int | None
+    card_memory_used: int | None
+    card_memory_total: int | None
+    power: float | None
+    temperature: float | None
+    energy: float | None
+    free_store: int | None
+    free_files: int | None
+
+
+@dataclass(frozen=True)
+class Worked:
+    """An attempt: where it ran, with which versions, and what the machine did meanwhile."""
+
+    host: str
+    device: str
+    processor: str
+    versions: tuple[tuple[str, str], ...]
+    """Names and versions, of Tombola, torch and Python."""
+    metered: str
+    """What tells its energy: "counter", "power", or nothing."""
+    samples: tuple[Sample, ...]
+
+
+@dataclass(frozen=True)
 class Focus:
     """What a person looks at: a search, a seed, and a round (None: the newest)."""
 
@@ -245,6 +281,8 @@ class View(Preview):
     """Training samples of the whole data, as far as the trainings let tell; 0 while no round has chosen any."""
     alerts: tuple[Line, ...]
     log: tuple[Line, ...]
+    machine: tuple[Worked, ...] = ()
+    """Attempts that have a sample, in their order."""
 
 
 @dataclass
@@ -264,6 +302,9 @@ class _Memory:
     checks: tuple[Check, ...] = ()
     log: tuple[Line, ...] = ()
     log_after: int = 0
+    worked: dict[int, Worked] = field(default_factory=dict)
+    """By attempt, with its samples up to number `worked_after`."""
+    worked_after: int = 0
 
 
 RUNS = f"""
@@ -332,8 +373,9 @@ class Live:
             turn=self._turn(listed, memory, lanes, focus),
             chosen=chosen,
             samples=self._samples(run) if chosen else 0,
-            alerts=self._alerts(run),
+            alerts=self._alerts(listed),
             log=self._log(run, memory),
+            machine=self._machine(run, memory),
         )
 
     def comparison(self, runs: Sequence[str]) -> Comparison:
@@ -533,9 +575,18 @@ class Live:
 
     # Words
 
-    def _alerts(self, run: str) -> tuple[Line, ...]:
-        rows = self._reader.rows("SELECT at, kind AS level, message FROM alerts WHERE run = ? ORDER BY id", (run,))
-        return tuple(Line(**row) for row in rows)
+    def _alerts(self, run: Run) -> tuple[Line, ...]:
+        """Those that the engine wrote; of one that has gone and writes no more, since when it is silent."""
+        rows = self._reader.rows("SELECT at, kind AS level, message FROM alerts WHERE run = ? ORDER BY id", (run.id,))
+        told = [Line(**row) for row in rows]
+        if run.state == "lost":
+            since = self._reader.rows(
+                "SELECT max(r.started, ifnull(max(a.heartbeat), '')) AS at FROM runs AS r"
+                " LEFT JOIN attempts AS a ON a.run = r.id WHERE r.id = ?",
+                (run.id,),
+            )[0]["at"]
+            told.append(Line(since, "no heartbeat", "no sign of life of its engine since"))
+        return tuple(told)
 
     def _log(self, run: str, memory: _Memory) -> tuple[Line, ...]:
         rows = self._reader.rows(
@@ -548,6 +599,42 @@ class Live:
             new = tuple(Line(row["at"], row["level"], row["message"]) for row in rows)
             memory.log = (memory.log + new)[-LOG_LINES:]
         return memory.log
+
+    # The machine
+
+    def _machine(self, run: str, memory: _Memory) -> tuple[Worked, ...]:
+        """What is new since the last look; of an attempt of many samples, one in so many, and always the newest."""
+        columns = ", ".join(Sample.__dataclass_fields__)
+        rows = self._reader.rows(
+            f"SELECT * FROM (SELECT id, attempt, energy_from, {columns},"
+            " row_number() OVER (PARTITION BY attempt ORDER BY id DESC) AS back,"
+            " count(*) OVER (PARTITION BY attempt) AS count FROM machine"
+            " WHERE attempt IN (SELECT id FROM attempts WHERE run = ?) AND id > ?)"
+            " WHERE (back - 1) % (1 + count / ?) = 0 ORDER BY id",
+            (run, memory.worked_after, MOST_SAMPLES),
+        )
+        new: dict[int, list[dict[str, Any]]] = {}
+        for row in rows:
+            new.setdefault(row["attempt"], []).append(row)
+        for attempt, own in new.items():
+            memory.worked_after = max(memory.worked_after, own[-1]["id"])
+            known = memory.worked.get(attempt) or self._worked(attempt)
+            samples = (
+                *known.samples,
+                *(Sample(**{name: row[name] for name in Sample.__dataclass_fields__}) for row in own),
+            )
+            if len(samples) > 2 * MOST_SAMPLES:
+                samples = samples[:-1][::2] + samples[-1:]
+            metered = next((row["energy_from"] for row in reversed(own) if row["energy_from"]), known.metered)
+            memory.worked[attempt] = replace(known, samples=samples, metered=metered)
+        return tuple(memory.worked[attempt] for attempt in sorted(memory.worked))
+
+    def _worked(self, attempt: int) -> Worked:
+        row = self._reader.rows("SELECT host, device, device_name, versions FROM attempts WHERE id = ?", (attempt,))[0]
+        told = json.loads(row["versions"])
+        versions = tuple((name, told[name]) for name in ("tombola", "torch", "python") if name in told)
+        device = row["device_name"] or row["device"]
+        return Worked(row["host"], device, told.get("processor", ""), versions, "", ())
 
 
 def _turning(lanes: tuple[Lane, ...]) -> Lane | None:

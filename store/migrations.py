@@ -712,3 +712,31 @@ STEPS.append(
     CREATE INDEX file_uses_by_training ON file_uses (training);
     """
 )
+
+STEPS.append(
+    """
+    ALTER TABLE attempts ADD COLUMN device_name TEXT NOT NULL DEFAULT '';
+    ALTER TABLE alerts ADD COLUMN subject TEXT NOT NULL DEFAULT '';
+
+    CREATE TABLE machine (
+        id INTEGER PRIMARY KEY,
+        attempt INTEGER NOT NULL REFERENCES attempts ON DELETE CASCADE,
+        at TEXT NOT NULL,
+        seconds REAL NOT NULL,
+        images INTEGER NOT NULL,
+        cpu REAL,
+        memory INTEGER,
+        card_use REAL,
+        card_memory INTEGER,
+        card_memory_used INTEGER,
+        card_memory_total INTEGER,
+        power REAL,
+        temperature REAL,
+        energy REAL,
+        energy_from TEXT CHECK (energy_from IN ('counter', 'power')),
+        free_store INTEGER,
+        free_files INTEGER
+    ) STRICT;
+    CREATE INDEX machine_by_attempt ON machine (attempt);
+    """
+)

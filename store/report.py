@@ -246,6 +246,21 @@ def _traced(run: str) -> str:
 """
 
 
+def machine(run: str) -> str:
+    """What the machine gave: devices, hosts, seconds, training images and joules (NULL where no card told them) of all
+    attempts that sampled it; `metered` of these attempts tell their energy."""
+    return f"""
+SELECT * FROM (
+SELECT group_concat(DISTINCT device) AS device, group_concat(DISTINCT host) AS host, count(*) AS attempts,
+       sum(seconds) AS seconds, sum(images) AS images, sum(images) / sum(seconds) AS images_per_second,
+       sum(energy) AS energy, count(energy) AS metered
+FROM (
+    SELECT ifnull(nullif(a.device_name, ''), a.device) AS device, a.host, max(m.seconds) AS seconds, m.images,
+           (SELECT max(energy) FROM machine WHERE attempt = a.id) AS energy
+    FROM attempts AS a JOIN machine AS m ON m.attempt = a.id WHERE a.run = {_quoted(run)} GROUP BY a.id
+)) WHERE attempts > 0""".strip()
+
+
 def tickets(run: str) -> str:
     """Every ticket with its sparsity and the hashes of its files."""
     return f"""
@@ -278,7 +293,8 @@ def results(run: str) -> dict[str, str]:
     }
     where = f"WHERE run = {_quoted(run)}"
     tables = {name: f"SELECT * FROM {view} {where} ORDER BY {order}" for name, (view, order) in views.items()}
-    return tables | {"curves-by-seed": _points(run), "sets": sets_by_seed(run), "traces": _traces(run)}
+    more = {"curves-by-seed": _points(run), "sets": sets_by_seed(run), "traces": _traces(run), "machine": _samples(run)}
+    return tables | more
 
 
 def _points(run: str) -> str:
@@ -294,6 +310,12 @@ WITH traced AS ({_traced(run)})
 SELECT w.search, w.arm, w.seed, w.round, w.training, t.kind, t.layer, t.step, t.value
 FROM traced AS w JOIN traces AS t ON t.training = w.training
 ORDER BY w.search, w.arm, w.seed, w.round, w.training, t.kind, t.layer, t.step""".strip()
+
+
+def _samples(run: str) -> str:
+    return f"""
+SELECT a.host, a.device, a.device_name, m.* FROM attempts AS a JOIN machine AS m ON m.attempt = a.id
+WHERE a.run = {_quoted(run)} ORDER BY m.id""".strip()
 
 
 def seconds(run: str) -> str:

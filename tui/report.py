@@ -15,7 +15,7 @@ from store import report as queries
 from store.answers import Check, checks_of
 from store.reading import Reader, Rows
 from tui import questions, traces
-from tui.app.wording import DASH, count, duration, moment, percent, plural
+from tui.app.wording import DASH, count, duration, energy, moment, percent, plural
 from tui.commands.output import table, width
 from tui.drawing import SPARSITY_TICKS, Series, by_remaining, draw, published
 from tui.questions import wrapped
@@ -81,6 +81,19 @@ def heading(row: dict[str, Any], seconds: float | None) -> list[str]:
         share = percent(min(1.0, row["images_done"] / row["images_planned"]) if row["images_planned"] else 0.0, 0)
         lines.append(f"{share} done, {duration(row['seconds_left'])} left: {row['doing']}")
     return lines
+
+
+def machine_line(worked: dict[str, Any]) -> str:
+    """What the machine gave to a run; `worked` is the answer to `store.report.machine`."""
+    facts = [f"{worked['device']} of {worked['host']}", duration(worked["seconds"])]
+    if worked["energy"] is not None:
+        part = (
+            ""
+            if worked["metered"] == worked["attempts"]
+            else f" in {worked['metered']} of {worked['attempts']} attempts"
+        )
+        facts.append(energy(worked["energy"]) + part)
+    return " · ".join([*facts, f"{count(worked['images_per_second'])} images/s"])
 
 
 def plot(rows: Rows, printed: Rows, columns: int, colour: bool) -> list[str]:

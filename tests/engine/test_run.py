@@ -237,6 +237,7 @@ def test_a_loss_that_is_not_finite_fails_the_run_and_says_where(bench):
     [(state, message)] = bench.rows("SELECT state, message FROM runs WHERE id = :run", run)
     assert state == "failed"
     assert "seed 0 dense: the training loss is not finite in epoch" in message
+    assert bench.rows("SELECT kind, message FROM alerts WHERE run = :run", run) == [("not finite", message)]
 
 
 def test_a_worker_that_is_killed_fails_the_run_and_says_so(bench):

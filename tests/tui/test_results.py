@@ -316,7 +316,7 @@ def test_an_export_holds_every_ticket_and_the_results(finished_run: FinishedRun,
     assert card["run"] == finished_run.id
     with (folder / "accuracy-by-seed.csv").open() as file, finished_run.tombola.reader() as reader:
         assert len(list(csv.DictReader(file))) == len(reader.tickets(finished_run.id))
-    figures = {"accuracy", "accuracy-by-seed", "cost", "overlap", "loss", "sets", "traces"}
+    figures = {"accuracy", "accuracy-by-seed", "cost", "overlap", "loss", "sets", "traces", "machine"}
     assert {path.stem for path in folder.glob("*.csv")} == {*figures, "checks", "curves", "curves-by-seed"}
 
 

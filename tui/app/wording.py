@@ -49,6 +49,15 @@ def size(octets: float) -> str:
     return f"{octets:.0f} B"
 
 
+def energy(joules: float) -> str:
+    """84600 → "23.5 Wh"."""
+    hours = joules / 3600
+    for size, unit in ((1e6, "MWh"), (1e3, "kWh")):
+        if hours >= size:
+            return f"{hours / size:.3g} {unit}"
+    return f"{hours:.3g} Wh"
+
+
 def moment(stored: str, form: str = "%H:%M:%S") -> str:
     """A moment of the store (UTC) in local time."""
     try:

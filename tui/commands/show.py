@@ -41,6 +41,7 @@ def command(run: str, as_json: bool) -> None:
         queries.controls,
         queries.checks,
         queries.curves,
+        queries.machine,
     )
     asked = {query.__name__: query(run) for query in (*figures, *more)}
     answers = {name: queries.answer(store, sql) for name, sql in asked.items()}
@@ -49,8 +50,8 @@ def command(run: str, as_json: bool) -> None:
 
 def print_report(store: Reader, run: str) -> None:
     """Print the report of a run: figures on stdout, in the width of the terminal."""
-    from store.report import answer, seconds
-    from tui.report import heading, report
+    from store.report import answer, machine, seconds
+    from tui.report import heading, machine_line, report
 
     colour = sys.stdout.isatty() and not no_colour()
     columns = min(shutil.get_terminal_size().columns, WIDEST)
@@ -59,8 +60,11 @@ def print_report(store: Reader, run: str) -> None:
     click.echo(_styled(plain(title), colour, bold=True))
     for fact in facts:
         click.echo(plain(fact))
+    for worked in answer(store, machine(run)):
+        click.echo(plain(machine_line(worked)))
     for alert in store.alerts(run):
-        click.echo(_styled(plain(f"alert: {alert['search'] or ''} {alert['message']}"), colour, fg="yellow"))
+        about = f"{alert['search']} " if alert["search"] else ""
+        click.echo(_styled(plain(f"alert: {about}{alert['message']}"), colour, fg="yellow"))
     for block in report(store, run, columns, colour):
         if block.title:
             click.echo("\n" + _styled(block.title, colour, bold=True))

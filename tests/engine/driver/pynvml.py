@@ -15,6 +15,7 @@ import torch
 NVML_ERROR_NOT_SUPPORTED, NVML_ERROR_NOT_FOUND = 3, 6
 NVML_ERROR_DRIVER_NOT_LOADED, NVML_ERROR_LIBRARY_NOT_FOUND, NVML_ERROR_UNKNOWN = 9, 12, 999
 NVML_DEVICE_MIG_ENABLE = 1
+NVML_TEMPERATURE_GPU = 0
 
 
 class NVMLError(Exception):
@@ -93,3 +94,34 @@ def nvmlDeviceGetMemoryInfo(card):
 
 def nvmlDeviceGetComputeRunningProcesses(card):
     return [SimpleNamespace(pid=pid, usedGpuMemory=octets) for pid, octets in card.get("processes", [])]
+
+
+def nvmlDeviceGetHandleByUUID(uuid):
+    for card in told["cards"]:
+        for handle in (card, *card.get("instances", [])):
+            if handle["uuid"] == uuid:
+                return handle
+    raise NVMLError(NVML_ERROR_NOT_FOUND)
+
+
+def _told(card, key):
+    if key not in card:
+        raise NVMLError(NVML_ERROR_NOT_SUPPORTED)
+    return card[key]
+
+
+def nvmlDeviceGetUtilizationRates(card):
+    return SimpleNamespace(gpu=_told(card, "use"), memory=0)
+
+
+def nvmlDeviceGetPowerUsage(card):
+    return _told(card, "milliwatts")
+
+
+def nvmlDeviceGetTemperature(card, sensor):
+    assert sensor == NVML_TEMPERATURE_GPU
+    return _told(card, "temperature")
+
+
+def nvmlDeviceGetTotalEnergyConsumption(card):
+    return _told(card, "millijoules")

@@ -26,6 +26,7 @@ from tui.app.widgets.curves import CURVES
 from tui.app.widgets.drum import DRUM
 from tui.app.widgets.figures import FIGURES
 from tui.app.widgets.heads import idle_calls, run_lines
+from tui.app.widgets.machine import MACHINE
 from tui.app.widgets.panel import Panel, Scene
 from tui.app.widgets.questions import QUESTIONS
 from tui.app.widgets.sets import SETS
@@ -34,12 +35,13 @@ from tui.app.widgets.words import LOG
 from tui.gallery import Gallery, gallery
 from tui.plain import plain
 
-KINDS = {1: DRUM, 2: CURVES, 3: LAYERS, 4: OVERLAP, 5: FIGURES, 6: LOG, 7: QUESTIONS, 8: SETS, 9: TRACES}
+KINDS = {1: DRUM, 2: CURVES, 3: LAYERS, 4: OVERLAP, 5: FIGURES, 6: LOG, 7: QUESTIONS, 8: SETS, 9: TRACES, 0: MACHINE}
+"""By number, in the order of their keys."""
 
 PLACED = (1, 5, 2, 3, 4, 6)
 """Panels in the order in which the grid takes them up, row by row."""
 
-ALONE = (7, 8, 9)
+ALONE = (7, 8, 9, 0)
 """Panels that are never in the grid."""
 
 LOGGED = 6
@@ -70,7 +72,7 @@ class RunScreen(PlaceScreen):
         self.run = run
         self._scene: Scene | None = None
         self._point: Focus | None = None
-        self._alone = 0
+        self._alone: int | None = None
         self._tab = 1
         self._asking = False
 
@@ -103,7 +105,7 @@ class RunScreen(PlaceScreen):
     @property
     def _shown(self) -> list[int]:
         if self.has_class("wide"):
-            return [self._alone] if self._alone else list(PLACED)
+            return list(PLACED) if self._alone is None else [self._alone]
         return [self._tab]
 
     def fit(self) -> None:
@@ -137,7 +139,7 @@ class RunScreen(PlaceScreen):
         scene = self._scene
         return [
             number
-            for number, kind in sorted(KINDS.items())
+            for number, kind in KINDS.items()
             if number == self._tab or scene is None or number not in ALONE or kind.there(scene)
         ]
 
@@ -147,14 +149,15 @@ class RunScreen(PlaceScreen):
         listed = self._listed()
         names = {number: f"{KINDS[number].title} " for number in listed}
         width = self.size.width - 1
-        for number in sorted(listed, key=lambda number: -abs(number - self._tab)):
+        here = listed.index(self._tab)
+        for number in sorted(listed, key=lambda number: -abs(listed.index(number) - here)):
             if sum(3 + len(name) for name in names.values()) > width:
                 names[number] = ""
         line = Text(no_wrap=True)
         for number, name in names.items():
-            here = self._shown == [number]
-            line.append(f" {number} ", f"bold {ACCENT}{' reverse' if here else ''}")
-            line.append(name, f"bold {ACCENT} reverse" if here else DIM)
+            shown = self._shown == [number]
+            line.append(f" {number} ", f"bold {ACCENT}{' reverse' if shown else ''}")
+            line.append(name, f"bold {ACCENT} reverse" if shown else DIM)
         heading = KINDS[self._tab].heading(self._scene) if self._scene is not None else ""
         return [line, Text(), Text(f" {plain(heading)}", ACCENT)]
 
@@ -253,18 +256,18 @@ class RunScreen(PlaceScreen):
     def action_panel(self, number: int) -> None:
         """This panel alone; on a large terminal the same key brings the others back."""
         self._tab = number
-        self._alone = 0 if self._alone == number or not self.has_class("wide") else number
+        self._alone = None if self._alone == number or not self.has_class("wide") else number
         self.fit()
 
     def action_next_panel(self, by: int) -> None:
         numbers = self._listed()
         self._tab = numbers[(numbers.index(self._tab) + by) % len(numbers)]
-        self._alone = self._tab if self._alone else 0
+        self._alone = None if self._alone is None else self._tab
         self.fit()
 
     def action_back(self) -> None:
-        if self._alone and self.has_class("wide"):
-            self._alone = 0
+        if self._alone is not None and self.has_class("wide"):
+            self._alone = None
             self.fit()
         else:
             self.dismiss()

@@ -39,6 +39,8 @@ class Scene:
     """The first line of the answers that is shown; None: where the chosen question begins."""
     trace: int = 0
     """The first kind of trace that is shown."""
+    machine: int = 0
+    """The first row of figures of the machine that is shown."""
     gallery: Gallery | None = None
     """The hardest samples that were last asked for."""
 
