@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -102,11 +103,20 @@ class Curve:
     segment: str
     epochs: int
     epoch: tuple[int, ...]
-    train_loss: tuple[float, ...]
+    train_loss: tuple[float | None, ...]
+    """None where it was not finite, as for the loss on validation."""
     train_accuracy: tuple[float, ...]
     validation_loss: tuple[float | None, ...]
     validation_accuracy: tuple[float | None, ...]
     """None after epochs that were not validated."""
+    step: tuple[int, ...] = ()
+    """Optimizer steps of its schedule at each epoch's end."""
+    seconds: tuple[float, ...] = ()
+    """Time it has taken by then; 0 throughout where another run took it."""
+    images: tuple[int, ...] = ()
+    """Training images by then, forward and backward, to within a batch."""
+    begun: int = 0
+    """The step of its schedule that it began at: after 0 where its weights were rewound."""
 
 
 @dataclass(frozen=True)
@@ -415,16 +425,13 @@ class Live:
     def _curves(self, round_id: int, memory: _Memory) -> tuple[tuple[Curve, ...], tuple[Trace, ...]]:
         """Curves of a round's members, and what hooks traced in them."""
         members = self._reader.rows(
-            "SELECT m.member, m.segment, t.id, t.epochs,"
+            "SELECT m.member, m.segment, t.id, t.epochs, t.steps, t.train_images,"
             " (SELECT count(*) FROM epochs WHERE training = t.id) AS known,"
             " (SELECT count(*) FROM traces WHERE training = t.id) AS traced"
             " FROM members AS m JOIN trainings AS t ON t.id = m.training WHERE m.round = ? ORDER BY m.member",
             (round_id,),
         )
-        curves = tuple(
-            Curve(m["member"], m["segment"], m["epochs"], *_columns(self._epochs(m["id"], m["known"], memory)))
-            for m in members
-        )
+        curves = tuple(_curve(m, self._epochs(m["id"], m["known"], memory)) for m in members)
         traces = (trace for m in members for trace in self._traces(m["id"], m["member"], m["traced"], memory))
         return curves, tuple(traces)
 
@@ -448,8 +455,8 @@ class Live:
             seen.clear()
         if known > len(seen):
             rows = self._reader.rows(
-                "SELECT epoch, train_loss, train_accuracy, validation_loss, validation_accuracy FROM epochs"
-                " WHERE training = ? AND epoch > ? ORDER BY epoch",
+                "SELECT epoch, step, seconds, train_loss, train_accuracy, validation_loss, validation_accuracy"
+                " FROM epochs WHERE training = ? AND epoch > ? ORDER BY epoch",
                 (training, seen[-1][0] if seen else -1),
             )
             seen += [tuple(row.values()) for row in rows]
@@ -567,8 +574,27 @@ def _asked(spec: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple((name, check.get("question", "")) for name, check in spec.get("checks", {}).items())
 
 
-def _columns(epochs: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    return list(zip(*epochs, strict=True)) if epochs else [()] * 5
+def _curve(member: dict[str, Any], epochs: list[tuple[Any, ...]]) -> Curve:
+    """A member's curve from its training and rows of `epochs`. What a round trains ends with its recipe or with an
+    epoch: so any row tells the steps of an epoch, and these where it began."""
+    known = (member["member"], member["segment"], member["epochs"])
+    if not epochs:
+        return Curve(*known, (), (), (), (), ())
+    epoch, step, seconds, train_loss, train_accuracy, validation_loss, validation_accuracy = zip(*epochs, strict=True)
+    an_epoch = max(step[-1] // epoch[-1], 1)
+    begun = max(member["epochs"] * an_epoch - member["steps"], 0)
+    return Curve(
+        *known,
+        epoch,
+        train_loss,
+        train_accuracy,
+        validation_loss,
+        validation_accuracy,
+        step,
+        tuple(accumulate(seconds)),
+        images=tuple(max(done - begun, 0) * member["train_images"] // an_epoch for done in step),
+        begun=begun,
+    )
 
 
 def _leader(searches: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:

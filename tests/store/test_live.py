@@ -83,6 +83,23 @@ def test_epochs_are_read_once_and_again_after_a_training_began_anew(path: Path, 
     assert curves(live, colt) == [(0.9,), (0.1,)]
 
 
+def test_curves_tell_steps_images_and_time_from_where_a_training_began(path: Path, writer: Writer, colt: str):
+    writer.update("trainings", {"id": 2}, {"train_images": 1197, "epochs": 8, "steps": 8 * 19 - 27})
+    rest = {"lr": 0.1, "train_loss": None, "train_accuracy": 0.5, "validation_loss": None, "validation_accuracy": None}
+    for number in (2, 3, 4):  # rewound to step 27, in the second epoch of 19 steps
+        row = {"training": 2, "epoch": number, "step": 19 * number, "seconds": 0.5 * number}
+        writer.put("epochs", row | rest, ("training", "epoch"))
+    view = Live(path).view(colt)
+    assert view is not None
+    assert view.turn is not None
+    waiting, rewound = view.turn.curves
+    assert (waiting.epoch, waiting.step, waiting.images, waiting.seconds) == ((), (), (), ())
+    assert (rewound.epoch, rewound.step, rewound.begun) == ((2, 3, 4), (38, 57, 76), 27)
+    assert rewound.images == (11 * 1197 // 19, 30 * 1197 // 19, 49 * 1197 // 19)
+    assert rewound.seconds == (1.0, 2.5, 4.5)
+    assert rewound.train_loss == (None, None, None)
+
+
 def test_a_snapshot_of_an_unchanged_store_equals_the_last_one(path: Path, writer: Writer, colt: str):
     live = Live(path)
     assert live.changed()

@@ -113,9 +113,9 @@ class RunScreen(PlaceScreen):
         head = self.query_one("#head", Canvas)
         head.paint(run_lines(self.run, head.size.width or width))
         elsewhere = {f"turn('{name}')" for number in KINDS.keys() - self._shown for name in KINDS[number].turns}
-        self.draw_foot({*idle_calls(self.run), *elsewhere})
-        self.query_one("#tabs", Canvas).paint(self._tabs())
         alone = len(self._shown) == 1
+        self.draw_foot({*idle_calls(self.run), *elsewhere}, KINDS[self._shown[0]].keys if alone else None)
+        self.query_one("#tabs", Canvas).paint(self._tabs())
         panels = self.query_one("#panels")
         panels.set_class(alone, "alone")
         if self._scene is not None and not alone:
@@ -180,7 +180,12 @@ class RunScreen(PlaceScreen):
 
     def action_round(self, rounds: int) -> None:
         """An earlier or later round of the same search and seed; or what the panel that is alone takes the key for."""
-        if self._turned("round", rounds) or self._scene is None or (turn := self._scene.view.turn) is None:
+        if not self._turned("round", rounds):
+            self.action_other_round(rounds)
+
+    def action_other_round(self, rounds: int) -> None:
+        """An earlier or later round of the same search and seed, whatever panel is alone."""
+        if self._scene is None or (turn := self._scene.view.turn) is None:
             return
         key = (turn.search, turn.seed)
         newest = next(lane.rounds[-1].round for lane in self._scene.view.lanes if lane.key == key)
