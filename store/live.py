@@ -224,6 +224,8 @@ class Turn:
     overlaps: tuple[Overlap, ...] = ()
     overlaps_by_round: tuple[tuple[int, str, float | None, float | None], ...] = ()
     traces: tuple[Trace, ...] = ()
+    before: tuple[tuple[int, tuple[Curve, ...]], ...] = ()
+    """Curves of the rounds before it, by round; empty unless they were asked for."""
     epsilon: float | None = None
     """Distance that a mask at rest stays below, where its search ends trainings early."""
 
@@ -320,8 +322,9 @@ class Live:
         lanes, figures = self._lanes(listed, memory), self._figures(run, memory)
         return Preview(listed, lanes, figures, _published(memory.spec), self._checks(run, memory), _asked(memory.spec))
 
-    def view(self, run: str, focus: Focus | None = None) -> View | None:
-        """All of a run; without a focus, the first search that turns. None when the run has been deleted."""
+    def view(self, run: str, focus: Focus | None = None, before: bool = False) -> View | None:
+        """All of a run; without a focus, the first search that turns. None when the run has been deleted. `before`:
+        with the curves of the rounds before that in focus."""
         known = self._known(run)
         if known is None:
             return None
@@ -335,7 +338,7 @@ class Live:
             published=_published(memory.spec),
             checks=self._checks(run, memory),
             asked=_asked(memory.spec),
-            turn=self._turn(listed, memory, lanes, focus),
+            turn=self._turn(listed, memory, lanes, focus, before),
             chosen=chosen,
             samples=self._samples(run) if chosen else 0,
             alerts=self._alerts(run),
@@ -384,7 +387,9 @@ class Live:
                 lanes.append(Lane(name, settings["method"], seed, colour, turns, planned, target, state))
         return tuple(lanes)
 
-    def _turn(self, run: Run, memory: _Memory, lanes: tuple[Lane, ...], focus: Focus | None) -> Turn | None:
+    def _turn(
+        self, run: Run, memory: _Memory, lanes: tuple[Lane, ...], focus: Focus | None, before: bool
+    ) -> Turn | None:
         lane = next((lane for lane in lanes if focus and lane.key == (focus.search, focus.seed)), None)
         lane = lane or _turning(lanes)
         if lane is None or not lane.rounds:
@@ -401,6 +406,7 @@ class Live:
         newest: int = begun[-1] if begun else rounds[-1]["round"]
         number = focus.round if focus and focus.round is not None and focus.round in ids else newest
         curves, traces = self._curves(ids[number], memory)
+        earlier = [round for round in begun if round < number] if before else []
         stop = memory.spec["searches"][lane.search].get("stop") or {}
         pruned = max((r.round for r in lane.done if r.round <= number), default=None)
         layers, overlaps = self._pruned(ids[pruned], memory) if pruned else ((), ())
@@ -419,6 +425,7 @@ class Live:
             overlaps=overlaps,
             overlaps_by_round=tuple((r["round"], r["sets"], r["iou"], r["chance"]) for r in by_round),
             traces=traces,
+            before=tuple((round, self._curves(ids[round], memory)[0]) for round in earlier),
             epsilon=stop.get("epsilon"),
         )
 

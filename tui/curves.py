@@ -46,6 +46,17 @@ SMOOTHING = (0.0, 0.6, 0.9, 0.97)
 
 
 @dataclass(frozen=True)
+class Stretch:
+    """A round on an axis on which rounds stand in a row: its number, its curves that have an epoch, the longest first,
+    and the epochs and the part of the axis that come before it."""
+
+    round: int
+    curves: tuple[Curve, ...]
+    epochs: int = 0
+    place: float = 0.0
+
+
+@dataclass(frozen=True)
 class Line:
     """A figure of one member. A NaN among `ys` is a gap: what was measured there is no finite number."""
 
@@ -107,6 +118,43 @@ def reached(curve: Curve, axis: str, epoch: float) -> float:
     return low + (epoch - before) * (high - low) / max(after - before, 1e-9)
 
 
+def in_a_row(rounds: Sequence[tuple[int, Sequence[Curve]]], axis: str) -> list[Stretch]:
+    """The rounds that have begun. Each has the room that it took; the last, what its recipe has."""
+    row: list[Stretch] = []
+    epochs, place = 0, 0.0
+    for number, curves in rounds:
+        begun = tuple(sorted((curve for curve in curves if curve.epoch), key=lambda curve: -len(curve.epoch)))
+        if begun:
+            row.append(Stretch(number, begun, epochs, place))
+            last = max(curve.epoch[-1] for curve in begun)
+            epochs, place = epochs + last, place + max(reached(curve, axis, last) for curve in begun)
+    return row
+
+
+def extent(row: Sequence[Stretch]) -> int:
+    """Epochs in a row of rounds, those of the last to the end of its recipe."""
+    return row[-1].epochs + max(curve.epochs for curve in row[-1].curves)
+
+
+def stretch_at(row: Sequence[Stretch], epoch: float) -> Stretch:
+    """The round that an epoch of the row lies in: one that ends a round still does."""
+    return next((stretch for stretch in reversed(row) if stretch.epochs < epoch), row[0])
+
+
+def reached_in(row: Sequence[Stretch], axis: str, epoch: float) -> float:
+    """Where on the axis an epoch of the row is, for the curve of its round that is the longest."""
+    stretch = stretch_at(row, epoch)
+    return stretch.place + reached(stretch.curves[0], axis, epoch - stretch.epochs)
+
+
+def shifted(line: Line, stretch: Stretch) -> Line:
+    """A line of a round where that stands in its row."""
+    if not stretch.epochs:
+        return line
+    epochs, xs = [epoch + stretch.epochs for epoch in line.epochs], [x + stretch.place for x in line.xs]
+    return replace(line, epochs=epochs, xs=xs)
+
+
 def smoothed(line: Line, weight: float) -> Line:
     """Its exponential moving average, of which `weight` is what came before, without the pull towards 0 at the start:
     divided by the sum of its weights (Kingma & Ba 2015, section 3). A gap stays one, and changes nothing after it.
@@ -136,12 +184,14 @@ def thinned(line: Line, low: float, high: float, columns: int) -> Line:
     next point. `xs` rise.
     """
     first, last = max(bisect_left(line.xs, low) - 1, 0), min(bisect_right(line.xs, high) + 1, len(line.xs))
-    if last - first <= 2 * columns:
-        kept = list(range(first, last))
-    else:
-        edges = [bisect_left(line.xs, low + (high - low) * column / columns, first, last) for column in range(columns)]
-        kept = [place for a, b in pairwise([first, *edges, last]) for place in _telling(line.ys, a, b)]
-        kept += [last - 1] if kept[-1] < last - 1 else []
+    kept = list(range(first, last))
+    if kept and high > low:
+        begin, end = ((line.xs[place] - low) / (high - low) * columns for place in (first, last - 1))
+        begin, end = max(math.floor(begin), 0), min(math.floor(end) + 1, columns)
+        if len(kept) > 2 * (end - begin):
+            edges = (low + (high - low) * column / columns for column in range(begin, end + 1))
+            bounds = [first, *(bisect_left(line.xs, edge, first, last) for edge in edges), last]
+            kept = [place for a, b in pairwise(bounds) for place in _telling(line.ys, a, b)]
     epochs, xs = [line.epochs[place] for place in kept], [line.xs[place] for place in kept]
     return replace(line, epochs=epochs, xs=xs, ys=[line.ys[place] for place in kept])
 

@@ -41,9 +41,9 @@ class Series:
     """One line of a plot. `errors` are half widths, None where there is none; `colour` counts through `COLOURS`.
 
     A dashed series is a line to compare with: grey and without marks. A dotted one lies beneath another of its colour,
-    whose raw values it has: a dot each, no line. A published one was measured by others: grey
-    marks of a kind that no other series has, joined by no line. It may widen the axes, but not without bounds, so that
-    figures far from ours leave ours legible; the legend counts those that lie off the plot.
+    whose raw values it has: a dot each, no line. One that is not marked is a line only. A published one was measured by
+    others: grey marks of a kind that no other series has, joined by no line. It may widen the axes, but not without
+    bounds, so that figures far from ours leave ours legible; the legend counts those that lie off the plot.
     """
 
     label: str
@@ -54,6 +54,7 @@ class Series:
     dashed: bool = False
     published: bool = False
     dotted: bool = False
+    marked: bool = True
 
 
 def by_remaining(sparsity: float) -> float:
@@ -448,7 +449,7 @@ def _plotext(
         for line in one.lines:
             figure.draw(figure.signal([p[0] for p in line], [p[1] for p in line], marker=mark).lines(True))
     for one in sorted(across, key=lambda one: not one.series.published):  # where marks meet, ours is seen
-        if one.marks and not one.series.dashed and not one.series.dotted:
+        if one.marks and one.series.marked and not one.series.dashed and not one.series.dotted:
             xs, ys = zip(*one.marks, strict=True)
             figure.draw(figure.signal(list(xs), list(ys), marker=marker(pen.glyph(one.series), one.series)))
     text = _BACKGROUND.sub("", figure.build().string(colorless=not pen.colour))

@@ -131,6 +131,11 @@ def test_the_newest_round_is_shown_when_it_has_an_epoch_and_any_other_on_request
     assert shown() == 1, "round 2 waits for a worker"
     assert shown(Focus("colt", 0, 2)) == 2
     assert shown(Focus("colt", 0, 9)) == 1, "a round that is not there"
+    for asked, rounds in ((False, []), (True, [1])):
+        seen = live.view(colt, Focus("colt", 0, 2), before=asked)
+        assert seen is not None
+        assert seen.turn is not None
+        assert [number for number, _ in seen.turn.before] == rounds
     view = live.view(colt)
     assert view is not None
     assert [lane.state for lane in view.lanes] == ["turning", "waiting"]

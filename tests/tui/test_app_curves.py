@@ -19,12 +19,10 @@ from tui.drawing import COLOURS
 EPOCHS = 12
 
 
-@pytest.fixture
-def trained(finished_run: FinishedRun, tmp_path: Path) -> Path:
-    """A copy of the store of a real run in which the members of colt's last round have trained twelve epochs."""
-    copy = tmp_path / "store.db"
-    with sqlite3.connect(finished_run.tombola.db) as source, sqlite3.connect(copy) as target:
-        source.backup(target)
+@pytest.fixture(scope="module")
+def trained(finished_run: FinishedRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of a real run in which the members of colt's last round have trained twelve epochs; to be read only."""
+    copy = copied(finished_run.tombola.db, tmp_path_factory.mktemp("trained"))
     members = (
         "SELECT m.training FROM members AS m JOIN rounds AS r ON r.id = m.round JOIN searches AS s ON s.id = r.search"
         " WHERE s.name = 'colt' AND r.seed = 0 AND r.round = (SELECT max(round) FROM rounds WHERE search = s.id"
@@ -43,10 +41,17 @@ def trained(finished_run: FinishedRun, tmp_path: Path) -> Path:
     return copy
 
 
+def copied(db: Path, folder: Path) -> Path:
+    copy = folder / "store.db"
+    with sqlite3.connect(db) as source, sqlite3.connect(copy) as target:
+        source.backup(target)
+    return copy
+
+
 def scene(db: Path, **looked: object) -> Scene:
     """What the panel shows of colt's last round."""
     live = Live(db)
-    view = live.view(one(db, "SELECT id FROM runs"))
+    view = live.view(one(db, "SELECT id FROM runs"), before=True)
     live.close()
     assert view is not None
     return Scene(view, **looked)  # type: ignore[arg-type]
@@ -65,7 +70,7 @@ def turned(scene: Scene, name: str, by: int = 1) -> Scene | str:
 
 
 def looks(scene: Scene) -> dict[str, object]:
-    return {name: getattr(scene, name) for name in ("measure", "axis", "log", "smooth", "cursor", "window")}
+    return {name: getattr(scene, name) for name in ("measure", "axis", "log", "smooth", "rounds", "cursor", "window")}
 
 
 def with_curves(scene: Scene, *curves: Curve) -> Scene:
@@ -111,7 +116,8 @@ def test_arrows_read_the_curves_of_a_panel_that_is_alone(trained, size):
     drive(trained, scenario, size)
 
 
-def test_a_window_and_the_cursor_stay_when_an_epoch_comes_and_in_another_round(trained):
+def test_a_window_and_the_cursor_stay_when_an_epoch_comes_and_in_another_round(trained, tmp_path):
+    trained = copied(trained, tmp_path)
     last = "epoch > 9"
     with sqlite3.connect(trained) as conn:
         kept = conn.execute(f"SELECT * FROM epochs WHERE {last}").fetchall()
@@ -138,6 +144,31 @@ def test_a_window_and_the_cursor_stay_when_an_epoch_comes_and_in_another_round(t
         await until(pilot, lambda: "3 to 9 of 12 epochs" in panel(app, 2))
 
     drive(trained, scenario)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 50)])
+def test_all_rounds_stand_in_a_row_with_their_own_epochs_under_the_cursor(trained, size):
+    async def scenario(app, pilot):
+        await open_run(app, pilot)
+        await pilot.press("2")
+        await until(pilot, lambda: "members · colt seed 0 round 2" in shown(app))
+        await pilot.press("w")
+        await until(pilot, lambda: "rounds 1 to 2" in shown(app))
+        assert re.search(r"\n +1 +2 *\n", panel(app, 2)), "a tick a round"
+        assert panel(app, 2).endswith(" round")
+        await pilot.press("home")
+        assert "round 1 · epoch 1 of 1 · step" in panel(app, 2)
+        await pilot.press("right")
+        assert f"round 2 · epoch 1 of {EPOCHS} · step" in panel(app, 2)
+        await pilot.press("w")
+        await until(pilot, lambda: "members · colt seed 0 round 2" in shown(app))
+        assert "┊" not in panel(app, 2)
+        await pilot.press("left_parenthesis")
+        await until(pilot, lambda: "members · colt seed 0 round 1" in shown(app))
+        await pilot.press("w")
+        await until(pilot, lambda: "there is no round before this one" in shown(app))
+
+    drive(trained, scenario, size)
 
 
 def test_keys_that_cannot_act_say_why(trained):
@@ -223,7 +254,8 @@ def test_time_that_was_not_measured_is_not_drawn(trained):
 def test_any_size_and_any_look_will_do(trained, size):
     for axis in range(4):
         for looked in ({}, {"cursor": 3, "window": (2.0, 7.0)}, {"log": True, "smooth": 1, "cursor": 99}):
-            drawn(scene(trained, measure=axis + 2, axis=axis, **looked), *size)
+            for before in (False, True):
+                drawn(scene(trained, measure=axis + 2, axis=axis, rounds=before, **looked), *size)
 
 
 def test_a_curve_of_very_many_epochs_is_drawn_of_few_points(trained, monkeypatch):

@@ -15,14 +15,19 @@ from tui.curves import (
     LEAST_WINDOW,
     MEASURES,
     Line,
+    extent,
     fitted,
     holding,
+    in_a_row,
     lines,
     logarithmic,
     moved,
     panned,
     reached,
+    reached_in,
+    shifted,
     smoothed,
+    stretch_at,
     thinned,
     timed,
     zoomed,
@@ -194,3 +199,20 @@ def test_a_cursor_goes_through_the_epochs_that_are_known():
     assert [moved(known, 4, by) for by in (-1, 1, 5, -9)] == [3, 8, 8, 2]
     assert (moved(known, 6, -1), moved(known, 6, 1)) == (4, 8)
     assert (moved(known, 20, -1), moved(known, 0, 1)) == (8, 2), "from where there is none to the nearest"
+
+
+def test_rounds_stand_in_a_row_each_with_the_room_it_took():
+    whole = replace(CURVE, epoch=(1, 2), step=(10, 20), images=(100, 200), seconds=(2.0, 4.0), begun=0)
+    short = replace(whole, member=0, epoch=(1,), step=(11,), images=(110,), seconds=(1.0,))
+    waiting = Curve(0, "", 6, (), (), (), (), ())
+    row = in_a_row([(1, (short, whole)), (2, (waiting,)), (3, (CURVE, waiting))], "time")
+    assert [(stretch.round, stretch.epochs, stretch.place) for stretch in row] == [(1, 0, 0.0), (3, 2, 4.0)]
+    assert row[0].curves == (whole, short), "the longest first"
+    assert extent(row) == 8
+    assert [stretch_at(row, epoch).round for epoch in (0, 1, 2, 2.1, 9)] == [1, 1, 1, 3, 3]
+    assert reached_in(row, "time", 1) == 2.0
+    assert reached_in(row, "time", 2 + 3) == 4.0 + 3.0
+    (line,) = lines(row[1].curves, MEASURES[1], "time")
+    moved_on = shifted(line, row[1])
+    assert (moved_on.epochs, moved_on.xs, moved_on.ys) == ([4, 5, 6], [5.0, 7.0, 8.0], line.ys)
+    assert in_a_row([(1, (waiting,))], "step") == []

@@ -72,6 +72,7 @@ ACTIONS = (
     Action("run", "turn('axis')", ("x",), "x", "Curves: by epoch, step, images or time"),
     Action("run", "turn('log')", ("y",), "y", "Curves: a linear or a logarithmic axis"),
     Action("run", "turn('smooth')", ("S",), "S", "Curves: smoothed, more and more, or as they are"),
+    Action("run", "turn('rounds')", ("w",), "w", "Curves: of all rounds so far in a row, or of one"),
     Action("run", "turn('ends', -1)", ("home",), "Home", "Curves: read them at their first epoch"),
     Action("run", "turn('ends', 1)", ("end",), "End", "Curves: read them at their last epoch"),
     Action("run", "turn('zoom', 1)", ("plus", "equals_sign"), "+", "Curves: half as many epochs, around the cursor"),

@@ -159,11 +159,14 @@ class RunScreen(PlaceScreen):
         return [line, Text(), Text(f" {plain(heading)}", ACCENT)]
 
     def _look(self) -> None:
-        self.tombola.watch_store.look_at(Wish(self.run.id, whole=True, focus=self._point))
+        before = self._scene is not None and self._scene.rounds
+        self.tombola.watch_store.look_at(Wish(self.run.id, whole=True, focus=self._point, before=before))
 
     def _change(self, **values: object) -> None:
         if self._scene is not None:
             self._scene = replace(self._scene, **values)  # type: ignore[arg-type]
+            if "rounds" in values:
+                self._look()
             self.fit()
 
     # What is looked at

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from rich.text import Text
@@ -19,16 +20,22 @@ from tui.curves import (
     SMOOTHING,
     Line,
     Measure,
+    Stretch,
     Window,
     along,
+    extent,
     fitted,
     holding,
+    in_a_row,
     lines,
     logarithmic,
     moved,
     panned,
     reached,
+    reached_in,
+    shifted,
     smoothed,
+    stretch_at,
     thinned,
     timed,
     zoomed,
@@ -44,20 +51,21 @@ def draw(scene: Scene, width: int, height: int) -> list[Text]:
     turn = scene.view.turn
     if turn is None:
         return note("nothing has been trained yet", width)
-    begun = _begun(turn)
-    if not begun:
+    axis, excuse = _axis(scene, turn)
+    row = in_a_row(_rounds(scene, turn), axis)
+    if not row:
         return note(f"round {turn.round} of {turn.search}, seed {turn.seed}, waits for its first epoch", width)
-    axis, x_words = _axis(scene, begun)
-    longest = _longest(turn)
-    window = fitted(scene.window, longest)
-    low, high, unit, named = _limits(begun, axis, window, longest)
-    measure = MEASURES[scene.measure]
-    raw = lines(turn.curves, measure, axis)
-    log = scene.log and all(line.positive for line in raw)
-    series = [one for line in raw for one in _series(line, scene, turn, log, (low, high), 2 * width)]
-    lead, cursor = begun[0], scene.cursor
-    head = [] if cursor is None else [Text(plain(_reading(begun, cursor, longest), width), ACCENT, no_wrap=True)]
-    marks = [(unit * at, label) for at, label in ticks(low / unit, high / unit, max(width // 8, 2), axis != "time")]
+    window, cursor, measure = fitted(scene.window, extent(row)), scene.cursor, MEASURES[scene.measure]
+    low, high = _limits(row, axis, window)
+    drawn: dict[tuple[int, int], list[Line]] = {}
+    for stretch in row:
+        for line in lines(stretch.curves, measure, axis):
+            drawn.setdefault((line.member, measure.figures.index(line.figure)), []).append(shifted(line, stretch))
+    log = scene.log and all(line.positive for several in drawn.values() for line in several)
+    seen = low, high
+    series = [one for _, several in sorted(drawn.items()) for one in _series(several, scene, turn, log, seen, width)]
+    head = [] if cursor is None else [Text(plain(_reading(row, cursor, scene.rounds), width), ACCENT, no_wrap=True)]
+    marks, name = _ticks(row, axis, low, high, width)
     bounds: dict[str, Any] = {"y_ticks": log_ticks} if log else {}
     if not log and window is None:
         bounds = {"y_limits": (None, 100.0) if measure.accuracy else (0.0, None)}
@@ -65,66 +73,86 @@ def draw(scene: Scene, width: int, height: int) -> list[Text]:
         series,
         width,
         height - len(head),
-        x_label=(x_words or named) + ("" if window is None else f", {_share(window, longest)}"),
+        x_label=name + excuse + ("" if window is None else f", {_share(row, window)}"),
         y_label=_words(scene, turn, log),
         x_limits=(low, high),
         x_ticks=marks,
-        cursor=None if cursor is None else reached(lead, axis, cursor),
+        cursor=None if cursor is None else reached_in(row, axis, cursor),
         **bounds,
     )
     return texts[:height]
 
 
-def _begun(turn: Turn) -> list[Curve]:
-    """The curves that have an epoch, that with the most first."""
-    return sorted((curve for curve in turn.curves if curve.epoch), key=lambda curve: -len(curve.epoch))
+def _rounds(scene: Scene, turn: Turn) -> list[tuple[int, tuple[Curve, ...]]]:
+    return [*(turn.before if scene.rounds else ()), (turn.round, turn.curves)]
 
 
-def _longest(turn: Turn) -> int:
-    return max((curve.epochs for curve in turn.curves), default=1)
+def _row(scene: Scene) -> list[Stretch]:
+    """The rounds that are seen, by epoch."""
+    return in_a_row(_rounds(scene, scene.view.turn), "epoch") if scene.view.turn else []
 
 
-def _axis(scene: Scene, begun: list[Curve]) -> tuple[str, str]:
-    """The axis that can be drawn, and what it has to say where that is not what was asked for."""
-    if AXES[scene.axis] == "time" and not timed(begun):
-        return "epoch", "epoch; its time is not known: trained by another run"
+def _axis(scene: Scene, turn: Turn) -> tuple[str, str]:
+    """The axis that can be drawn, and what is to be said where that is not what was asked for."""
+    if AXES[scene.axis] == "time" and not timed([curve for _, curves in _rounds(scene, turn) for curve in curves]):
+        return "epoch", "; its time is not known: trained by another run"
     return AXES[scene.axis], ""
 
 
-def _limits(begun: list[Curve], axis: str, window: Window | None, longest: int) -> tuple[float, float, float, str]:
-    """What is seen of the axis: from where, to where, in units of how much, and called what."""
+def _limits(row: list[Stretch], axis: str, window: Window | None) -> tuple[float, float]:
+    """From where to where an axis is seen."""
     if window is not None:
-        low, high = (reached(begun[0], axis, epoch) for epoch in window)
-    elif axis == "time":
-        low, high = 0.0, max(curve.seconds[-1] for curve in begun)
-    else:
-        low, high = 0.0, max(reached(curve, axis, longest) for curve in begun)
-    if axis != "time":
-        return low, high, 1.0, axis
-    return low, high, *next((unit, name) for least, unit, name in _UNITS if high >= least)
+        return reached_in(row, axis, window[0]), reached_in(row, axis, window[1])
+    last = row[-1]
+    if axis == "time":
+        return 0.0, last.place + max(curve.seconds[-1] for curve in last.curves)
+    return 0.0, last.place + max(reached(curve, axis, curve.epochs) for curve in last.curves)
 
 
-def _series(line: Line, scene: Scene, turn: Turn, log: bool, seen: Window, columns: int) -> list[Series]:
-    """A line as it is drawn: its name with a value in it, its raw values beneath it, its mark under the cursor."""
+def _ticks(row: list[Stretch], axis: str, low: float, high: float, width: int) -> tuple[list[tuple[float, str]], str]:
+    """Ticks and the name of the axis: of rounds, where several begin in sight, else of the round in the middle."""
+    unit, name = 1.0, axis
+    if axis == "time":
+        unit, name = next((unit, name) for least, unit, name in _UNITS if high - low >= least)
+    begins = [(stretch.place, str(stretch.round)) for stretch in row if low <= stretch.place < high]
+    if len(begins) > 1:
+        return begins, "round" if axis == "epoch" else f"round, by {name}"
+    place = next((stretch.place for stretch in reversed(row) if stretch.place <= (low + high) / 2), 0.0)
+    found = ticks((low - place) / unit, (high - place) / unit, max(width // 8, 2), axis != "time")
+    return [(place + unit * at, label) for at, label in found], name
+
+
+def _series(several: list[Line], scene: Scene, turn: Turn, log: bool, seen: Window, width: int) -> list[Series]:
+    """A figure of a member as it is drawn, round by round: its raw values beneath it, its mark under the cursor, and at
+    last its name with a value in it. Of the rounds before the last, only the ends are marked."""
     measure, weight = MEASURES[scene.measure], SMOOTHING[scene.smooth]
     lies: Callable[[Line], Line] = logarithmic if log else lambda line: line
-    smooth = smoothed(line, weight)
-    last = line.epochs[-1] if line.epochs else 0
-    at = last if scene.cursor is None else scene.cursor
-    label = f"{_name(line, measure, turn)} {_value(line.at(at), measure)}"
-    if weight and line.epochs:
-        label += f", smooth {_value(smooth.at(at), measure)}"
+    smooth = [smoothed(line, weight) for line in several]
+    line = several[-1]
+    at = scene.cursor if scene.cursor is not None else line.epochs[-1] if line.epochs else 0
+    label = f"{_name(line, measure, turn)} {_value(_at(several, at), measure)}"
+    if weight and _at(several, at) is not None:
+        label += f", smooth {_value(_at(smooth, at), measure)}"
     colour = line.member + turn.members * measure.figures.index(line.figure)
-    shown = lies(smooth)
-    drawn = thinned(shown, *seen, columns)
-    series = [Series(label, drawn.xs, drawn.ys, colour=colour)]
-    if weight and len(measure.figures) == 1:
-        under = thinned(lies(line), *seen, columns)
-        series.insert(0, Series("", under.xs, under.ys, colour=colour, dotted=True))
-    if scene.cursor is not None and scene.cursor in shown.epochs:
-        place = shown.epochs.index(scene.cursor)
-        series.append(Series("", [shown.xs[place]], [shown.ys[place]], colour=colour))
+    series = []
+    for raw, mean in zip(several, smooth, strict=True):
+        last = raw is line
+        if weight and len(measure.figures) == 1:
+            under = thinned(lies(raw), *seen, 2 * width)
+            series.append(Series("", under.xs, under.ys, colour=colour, dotted=True))
+        shown = lies(mean)
+        over = thinned(shown, *seen, 2 * width)
+        series.append(Series(label if last else "", over.xs, over.ys, colour=colour, marked=last))
+        if not last:
+            series.append(Series("", shown.xs[-1:], shown.ys[-1:], colour=colour))
+        if scene.cursor is not None and scene.cursor in shown.epochs:
+            place = shown.epochs.index(scene.cursor)
+            series.append(Series("", [shown.xs[place]], [shown.ys[place]], colour=colour))
     return series
+
+
+def _at(several: list[Line], epoch: int) -> float | None:
+    return next((value for line in several if (value := line.at(epoch)) is not None), None)
 
 
 def _name(line: Line, measure: Measure, turn: Turn) -> str:
@@ -154,17 +182,26 @@ def _words(scene: Scene, turn: Turn, log: bool) -> str:
     return words + f", smoothed {SMOOTHING[scene.smooth]:g}" * bool(scene.smooth)
 
 
-def _share(window: Window, longest: int) -> str:
-    return f"{window[0]:.3g} to {window[1]:.3g} of {longest} epochs"
+def _share(row: list[Stretch], window: Window) -> str:
+    first, last = (stretch_at(row, epoch) for epoch in window)
+    if len(row) == 1:
+        return f"{window[0]:.3g} to {window[1]:.3g} of {extent(row)} epochs"
+    if first is last:
+        return f"{window[0] - first.epochs:.3g} to {window[1] - first.epochs:.3g} of round {first.round}"
+    return f"{first.round} to {last.round} of {row[-1].round}"
 
 
-def _reading(begun: list[Curve], epoch: int, longest: int) -> str:
+def _reading(row: list[Stretch], cursor: int, rounds: bool) -> str:
     """Where the cursor stands on every axis; from the least to the most, where members differ."""
-    there = [curve for curve in begun if epoch in curve.epoch]
+    stretch = stretch_at(row, cursor)
+    epoch = cursor - stretch.epochs
+    words = [f"round {stretch.round}"] if rounds else []
+    words.append(f"epoch {epoch} of {max(curve.epochs for curve in stretch.curves)}")
+    there = [curve for curve in stretch.curves if epoch in curve.epoch]
     if not there:
-        return f"epoch {epoch} of {longest} has not come yet"
+        return " · ".join(words) + " has not come yet"
     places = {axis: [along(one, axis)[one.epoch.index(epoch)] for one in there] for axis in ("step", "images", "time")}
-    words = [f"epoch {epoch} of {longest}", f"step {_range(places['step'], count)}"]
+    words.append(f"step {_range(places['step'], count)}")
     words.append(f"{_range(places['images'], count)} images")
     if timed(there):
         words.append(_range(places["time"], lambda s: f"{s:.1f} s" if s < 60 else duration(s)))
@@ -178,13 +215,16 @@ def _range(values: list[float], words: Callable[[float], str]) -> str:
 
 def heading(scene: Scene) -> str:
     turn = scene.view.turn
-    return "members" if turn is None else f"members · {turn.search} seed {turn.seed} round {turn.round}"
+    if turn is None:
+        return "members"
+    rounds = f"rounds {turn.before[0][0]} to {turn.round}" if scene.rounds and turn.before else f"round {turn.round}"
+    return f"members · {turn.search} seed {turn.seed} {rounds}"
 
 
 def _part(scene: Scene) -> object:
     turn = scene.view.turn
-    looked = scene.measure, scene.axis, scene.log, scene.smooth, scene.cursor, scene.window
-    return looked, turn and (turn.search, turn.seed, turn.round, turn.curves)
+    looked = scene.measure, scene.axis, scene.log, scene.smooth, scene.rounds, scene.cursor, scene.window
+    return looked, turn and (turn.search, turn.seed, turn.round, turn.curves, turn.before)
 
 
 # What keys do
@@ -216,41 +256,42 @@ def _other_smoothing(scene: Scene, _width: int, _height: int, by: int) -> dict[s
     return {"smooth": (scene.smooth + by) % len(SMOOTHING)}
 
 
+def _other_rounds(scene: Scene, _width: int, _height: int, _by: int) -> dict[str, Any] | str:
+    if not scene.rounds and scene.view.turn is not None and scene.view.turn.round <= 1:
+        return "there is no round before this one"
+    return {"rounds": not scene.rounds, "cursor": None, "window": None}
+
+
 def _moved(scene: Scene, _width: int, _height: int, by: int) -> dict[str, Any] | str:
     """The cursor on an epoch that is known, and in sight."""
-    turn = scene.view.turn
-    known = sorted({epoch for curve in turn.curves for epoch in curve.epoch}) if turn else []
-    if turn is None or not known:
+    row = _row(scene)
+    if not row:
         return _NOTHING
-    cursor, longest = moved(known, scene.cursor, by), _longest(turn)
-    return {"cursor": cursor, "window": holding(fitted(scene.window, longest), longest, cursor)}
+    known = sorted({stretch.epochs + epoch for stretch in row for curve in stretch.curves for epoch in curve.epoch})
+    cursor = moved(known, scene.cursor, by)
+    return {"cursor": cursor, "window": holding(fitted(scene.window, extent(row)), extent(row), cursor)}
 
 
 def _at_end(scene: Scene, width: int, height: int, by: int) -> dict[str, Any] | str:
     """The cursor on the first epoch, or the last."""
-    turn = scene.view.turn
-    if turn is None or not _begun(turn):
-        return _NOTHING
-    return _moved(Scene(scene.view, cursor=0 if by < 0 else None, window=scene.window), width, height, max(by, 0))
+    return _moved(replace(scene, cursor=0 if by < 0 else None), width, height, by)
 
 
 def _zoomed(scene: Scene, _width: int, _height: int, by: int) -> dict[str, Any] | str:
-    turn = scene.view.turn
-    if turn is None or not _begun(turn):
+    row = _row(scene)
+    if not row:
         return _NOTHING
-    longest = _longest(turn)
-    before = fitted(scene.window, longest)
-    window = zoomed(before, longest, scene.cursor, by)
+    before = fitted(scene.window, extent(row))
+    window = zoomed(before, extent(row), scene.cursor, by)
     if window == before:
         return _ALL if by < 0 else "fewer epochs would be no curve"
     return {"window": window}
 
 
 def _panned(scene: Scene, _width: int, _height: int, by: int) -> dict[str, Any] | str:
-    turn = scene.view.turn
-    longest = _longest(turn) if turn else 1
-    window = fitted(scene.window, longest)
-    return _ALL if window is None else {"window": panned(window, longest, by)}
+    row = _row(scene)
+    window = fitted(scene.window, extent(row)) if row else None
+    return _ALL if window is None else {"window": panned(window, extent(row), by)}
 
 
 def _whole(scene: Scene, _width: int, _height: int, _by: int) -> dict[str, Any] | str:
@@ -269,6 +310,7 @@ CURVES = Kind(
         "axis": _other_axis,
         "log": _other_scale,
         "smooth": _other_smoothing,
+        "rounds": _other_rounds,
         "round": _moved,
         "ends": _at_end,
         "zoom": _zoomed,
@@ -283,6 +325,7 @@ CURVES = Kind(
         "turn('log')": "log",
         "turn('smooth')": "smooth",
         "turn('whole')": "all",
+        "turn('rounds')": "rounds",
         "other_round(1)": "round",
         "lane(1)": "search",
     },

@@ -32,6 +32,8 @@ class Scene:
     """Whether they are on a logarithmic axis, as far as they can be."""
     smooth: int = 0
     """Which of `curves.SMOOTHING` they are averaged with."""
+    rounds: bool = False
+    """Whether those of all rounds so far stand in a row; epochs are then counted through."""
     cursor: int | None = None
     """The epoch at which they are read."""
     window: Window | None = None
