@@ -10,7 +10,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import compress, pairwise
 
 from store.live import Curve
 
@@ -66,10 +66,14 @@ class Line:
     xs: Sequence[float]
     ys: Sequence[float]
 
+    def only(self, epoch: int) -> Line:
+        """Its point after an epoch, or no point."""
+        there = slice(bisect_left(self.epochs, epoch), bisect_right(self.epochs, epoch))
+        return replace(self, epochs=self.epochs[there], xs=self.xs[there], ys=self.ys[there])
+
     def at(self, epoch: int) -> float | None:
         """Its value after an epoch; None where there is none, NaN where that is no finite number."""
-        place = bisect_left(self.epochs, epoch)
-        return self.ys[place] if place < len(self.epochs) and self.epochs[place] == epoch else None
+        return next(iter(self.only(epoch).ys), None)
 
     @property
     def positive(self) -> bool:
@@ -83,14 +87,14 @@ def lines(curves: Sequence[Curve], measure: Measure, axis: str) -> list[Line]:
 
 
 def _line(curve: Curve, figure: str, axis: str) -> Line:
-    values = getattr(curve, figure)
-    places: Sequence[int] = range(len(curve.epoch))
-    if figure.startswith("validation"):
-        places = [place for place, value in enumerate(curve.validation_accuracy) if value is not None]
-    scale = 100.0 if figure.endswith("accuracy") else 1.0
-    ys = [math.nan if values[place] is None else scale * values[place] for place in places]
-    xs = along(curve, axis)
-    return Line(curve.member, figure, [curve.epoch[place] for place in places], [xs[place] for place in places], ys)
+    epochs, xs, values = curve.epoch, along(curve, axis), getattr(curve, figure)
+    if figure.startswith("validation") and None in curve.validation_accuracy:
+        known = [value is not None for value in curve.validation_accuracy]
+        epochs, xs, values = (tuple(compress(column, known)) for column in (epochs, xs, values))
+    ys = [math.nan if value is None else value for value in values] if None in values else values
+    if figure.endswith("accuracy"):
+        ys = [100.0 * y for y in ys]
+    return Line(curve.member, figure, epochs, xs, ys)
 
 
 def along(curve: Curve, axis: str) -> Sequence[float]:

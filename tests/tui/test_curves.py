@@ -57,12 +57,12 @@ def line(ys: list[float]) -> Line:
 
 def test_epochs_that_were_not_validated_are_no_points_and_losses_that_are_not_finite_are_gaps():
     (accuracy,) = lines([CURVE], MEASURES[0], "epoch")
-    assert (accuracy.epochs, accuracy.ys) == ([2, 4], [25.0, 50.0])
+    assert (accuracy.epochs, accuracy.ys) == ((2, 4), [25.0, 50.0])
     (loss,) = lines([CURVE], MEASURES[2], "step")
-    assert loss.xs == [20, 40]
+    assert loss.xs == (20, 40)
     assert math.isnan(loss.ys[0])
     (training,) = lines([CURVE], MEASURES[3], "images")
-    assert training.xs == [50, 150, 250]
+    assert training.xs == (50, 150, 250)
     assert math.isnan(training.ys[1])
     both = lines([CURVE], MEASURES[5], "time")
     assert [one.figure for one in both] == ["validation_loss", "train_loss"]

@@ -138,16 +138,14 @@ def _series(several: list[Line], scene: Scene, turn: Turn, log: bool, seen: Wind
     for raw, mean in zip(several, smooth, strict=True):
         last = raw is line
         if weight and len(measure.figures) == 1:
-            under = thinned(lies(raw), *seen, 2 * width)
+            under = lies(thinned(raw, *seen, 2 * width))
             series.append(Series("", under.xs, under.ys, colour=colour, dotted=True))
-        shown = lies(mean)
-        over = thinned(shown, *seen, 2 * width)
+        over = lies(thinned(mean, *seen, 2 * width))
         series.append(Series(label if last else "", over.xs, over.ys, colour=colour, marked=last))
-        if not last:
-            series.append(Series("", shown.xs[-1:], shown.ys[-1:], colour=colour))
-        if scene.cursor is not None and scene.cursor in shown.epochs:
-            place = shown.epochs.index(scene.cursor)
-            series.append(Series("", [shown.xs[place]], [shown.ys[place]], colour=colour))
+        marked = [] if last else list(mean.epochs[-1:])
+        for epoch in [*marked, *([] if scene.cursor is None else [scene.cursor])]:
+            point = lies(mean.only(epoch))
+            series.append(Series("", point.xs, point.ys, colour=colour))
     return series
 
 
