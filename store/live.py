@@ -432,7 +432,8 @@ class Live:
     def _curves(self, round_id: int, memory: _Memory) -> tuple[tuple[Curve, ...], tuple[Trace, ...]]:
         """Curves of a round's members, and what hooks traced in them."""
         members = self._reader.rows(
-            "SELECT m.member, m.segment, t.id, t.epochs, t.steps, t.train_images,"
+            "SELECT m.member, m.segment, t.id, t.epochs, t.steps, t.train_images, t.images,"
+            " json_extract(t.about, '$.what') = 'point' AS point,"
             " (SELECT count(*) FROM epochs WHERE training = t.id) AS known,"
             " (SELECT count(*) FROM traces WHERE training = t.id) AS traced"
             " FROM members AS m JOIN trainings AS t ON t.id = m.training WHERE m.round = ? ORDER BY m.member",
@@ -582,16 +583,22 @@ def _asked(spec: dict[str, Any]) -> tuple[tuple[str, str], ...]:
 
 
 def _curve(member: dict[str, Any], epochs: list[tuple[Any, ...]]) -> Curve:
-    """A member's curve from its training and rows of `epochs`. What a round trains ends with its recipe or with an
-    epoch: so any row tells the steps of an epoch, and these where it began."""
-    known = (member["member"], member["segment"], member["epochs"])
+    """A member's curve from its training and rows of `epochs`.
+
+    What a round trains has the end of its recipe before it, so that the steps it takes tell where it began; but the
+    weights to rewind to, which are a point on the way: their training begins at 0, and may end within an epoch.
+    """
     if not epochs:
-        return Curve(*known, (), (), (), (), ())
+        return Curve(member["member"], member["segment"], member["epochs"], (), (), (), (), ())
     epoch, step, seconds, train_loss, train_accuracy, validation_loss, validation_accuracy = zip(*epochs, strict=True)
-    an_epoch = max(step[-1] // epoch[-1], 1)
-    begun = max(member["epochs"] * an_epoch - member["steps"], 0)
+    an_epoch = max(step[0] // epoch[0], 1)
+    length = math.ceil(member["steps"] / an_epoch) if member["point"] else member["epochs"]
+    begun = 0 if member["point"] else max(length * an_epoch - member["steps"], 0)
+    most = member["images"] or math.inf  # known when it is done
     return Curve(
-        *known,
+        member["member"],
+        member["segment"],
+        max(length, epoch[-1]),
         epoch,
         train_loss,
         train_accuracy,
@@ -599,7 +606,7 @@ def _curve(member: dict[str, Any], epochs: list[tuple[Any, ...]]) -> Curve:
         validation_accuracy,
         step,
         tuple(accumulate(seconds)),
-        images=tuple(max(done - begun, 0) * member["train_images"] // an_epoch for done in step),
+        images=tuple(min(max(done - begun, 0) * member["train_images"] // an_epoch, most) for done in step),
         begun=begun,
     )
 

@@ -100,6 +100,23 @@ def test_curves_tell_steps_images_and_time_from_where_a_training_began(path: Pat
     assert rewound.train_loss == (None, None, None)
 
 
+def test_curves_of_the_weights_to_rewind_to_end_at_their_step(path: Path, writer: Writer, colt: str):
+    point = {"about": '{"what": "point"}', "train_images": 1197, "epochs": 30, "steps": 40, "images": 2522}
+    writer.update("trainings", {"id": 1}, point)
+    writer.update("trainings", {"id": 2}, point | {"steps": 7, "images": 448})
+    rest = {"lr": 0.1, "train_loss": 1.0, "train_accuracy": 0.5, "validation_loss": None, "validation_accuracy": None}
+    for training, number, step in ((1, 1, 19), (1, 2, 38), (1, 3, 40), (2, 1, 7)):
+        row = {"training": training, "epoch": number, "step": step, "seconds": 0.5}
+        writer.put("epochs", row | rest, ("training", "epoch"))
+    view = Live(path).view(colt)
+    assert view is not None
+    assert view.turn is not None
+    within_an_epoch, less_than_one = view.turn.curves
+    assert (within_an_epoch.epochs, within_an_epoch.begun) == (3, 0)
+    assert within_an_epoch.images == (1197, 2394, 40 * 1197 // 19)
+    assert (less_than_one.epochs, less_than_one.begun, less_than_one.images) == (1, 0, (448,))
+
+
 def test_a_snapshot_of_an_unchanged_store_equals_the_last_one(path: Path, writer: Writer, colt: str):
     live = Live(path)
     assert live.changed()

@@ -29,7 +29,11 @@ def trained(finished_run: FinishedRun, tmp_path_factory: pytest.TempPathFactory)
         " AND seed = 0)"
     )
     an_epoch = one(copy, f"SELECT max(step) FROM epochs WHERE training IN ({members})")
-    change(copy, f"UPDATE trainings SET epochs = {EPOCHS}, steps = {EPOCHS * an_epoch} WHERE id IN ({members})")
+    change(
+        copy,
+        f"UPDATE trainings SET epochs = {EPOCHS}, steps = {EPOCHS * an_epoch}, images = {EPOCHS} * train_images"
+        f" WHERE id IN ({members})",
+    )
     for epoch in range(2, EPOCHS + 1):
         change(
             copy,

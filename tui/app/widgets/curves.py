@@ -255,7 +255,9 @@ def _other_smoothing(scene: Scene, _width: int, _height: int, by: int) -> dict[s
 
 
 def _other_rounds(scene: Scene, _width: int, _height: int, _by: int) -> dict[str, Any] | str:
-    if not scene.rounds and scene.view.turn is not None and scene.view.turn.round <= 1:
+    turn = scene.view.turn
+    keys = {(lane.key, one.round) for lane in scene.view.lanes for one in lane.rounds}
+    if not scene.rounds and (turn is None or not any(((turn.search, turn.seed), n) in keys for n in range(turn.round))):
         return "there is no round before this one"
     return {"rounds": not scene.rounds, "cursor": None, "window": None}
 
