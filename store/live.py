@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -109,11 +110,20 @@ class Curve:
     segment: str
     epochs: int
     epoch: tuple[int, ...]
-    train_loss: tuple[float, ...]
+    train_loss: tuple[float | None, ...]
+    """None where it was not finite, as for the loss on validation."""
     train_accuracy: tuple[float, ...]
     validation_loss: tuple[float | None, ...]
     validation_accuracy: tuple[float | None, ...]
     """None after epochs that were not validated."""
+    step: tuple[int, ...] = ()
+    """Optimizer steps of its schedule at each epoch's end."""
+    seconds: tuple[float, ...] = ()
+    """Time it has taken by then; 0 throughout where another run took it."""
+    images: tuple[int, ...] = ()
+    """Training images by then, forward and backward, to within a batch."""
+    begun: int = 0
+    """The step of its schedule that it began at: after 0 where its weights were rewound."""
 
 
 @dataclass(frozen=True)
@@ -254,6 +264,8 @@ class Turn:
     overlaps: tuple[Overlap, ...] = ()
     overlaps_by_round: tuple[tuple[int, str, float | None, float | None], ...] = ()
     traces: tuple[Trace, ...] = ()
+    before: tuple[tuple[int, tuple[Curve, ...]], ...] = ()
+    """Curves of the rounds before it, by round; empty unless they were asked for."""
     epsilon: float | None = None
     """Distance that a mask at rest stays below, where its search ends trainings early."""
 
@@ -355,8 +367,9 @@ class Live:
         lanes, figures = self._lanes(listed, memory), self._figures(run, memory)
         return Preview(listed, lanes, figures, _published(memory.spec), self._checks(run, memory), _asked(memory.spec))
 
-    def view(self, run: str, focus: Focus | None = None) -> View | None:
-        """All of a run; without a focus, the first search that turns. None when the run has been deleted."""
+    def view(self, run: str, focus: Focus | None = None, before: bool = False) -> View | None:
+        """All of a run; without a focus, the first search that turns. None when the run has been deleted. `before`:
+        with the curves of the rounds before that in focus."""
         known = self._known(run)
         if known is None:
             return None
@@ -370,7 +383,7 @@ class Live:
             published=_published(memory.spec),
             checks=self._checks(run, memory),
             asked=_asked(memory.spec),
-            turn=self._turn(listed, memory, lanes, focus),
+            turn=self._turn(listed, memory, lanes, focus, before),
             chosen=chosen,
             samples=self._samples(run) if chosen else 0,
             alerts=self._alerts(listed),
@@ -425,7 +438,9 @@ class Live:
                 lanes.append(Lane(name, settings["method"], seed, colour, turns, planned, target, state, members))
         return tuple(lanes)
 
-    def _turn(self, run: Run, memory: _Memory, lanes: tuple[Lane, ...], focus: Focus | None) -> Turn | None:
+    def _turn(
+        self, run: Run, memory: _Memory, lanes: tuple[Lane, ...], focus: Focus | None, before: bool
+    ) -> Turn | None:
         lane = next((lane for lane in lanes if focus and lane.key == (focus.search, focus.seed)), None)
         lane = lane or _turning(lanes)
         if lane is None or not lane.rounds:
@@ -442,6 +457,7 @@ class Live:
         newest: int = begun[-1] if begun else rounds[-1]["round"]
         number = focus.round if focus and focus.round is not None and focus.round in ids else newest
         curves, traces = self._curves(ids[number], memory)
+        earlier = [round for round in begun if round < number] if before else []
         stop = memory.spec["searches"][lane.search].get("stop") or {}
         pruned = max((r.round for r in lane.done if r.round <= number), default=None)
         layers, overlaps = self._pruned(ids[pruned], memory) if pruned else ((), ())
@@ -460,22 +476,21 @@ class Live:
             overlaps=overlaps,
             overlaps_by_round=tuple((r["round"], r["sets"], r["iou"], r["chance"]) for r in by_round),
             traces=traces,
+            before=tuple((round, self._curves(ids[round], memory)[0]) for round in earlier),
             epsilon=stop.get("epsilon"),
         )
 
     def _curves(self, round_id: int, memory: _Memory) -> tuple[tuple[Curve, ...], tuple[Trace, ...]]:
         """Curves of a round's members, and what hooks traced in them."""
         members = self._reader.rows(
-            "SELECT m.member, m.segment, t.id, t.epochs,"
+            "SELECT m.member, m.segment, t.id, t.epochs, t.steps, t.train_images, t.images,"
+            " json_extract(t.about, '$.what') = 'point' AS point,"
             " (SELECT count(*) FROM epochs WHERE training = t.id) AS known,"
             " (SELECT count(*) FROM traces WHERE training = t.id) AS traced"
             " FROM members AS m JOIN trainings AS t ON t.id = m.training WHERE m.round = ? ORDER BY m.member",
             (round_id,),
         )
-        curves = tuple(
-            Curve(m["member"], m["segment"], m["epochs"], *_columns(self._epochs(m["id"], m["known"], memory)))
-            for m in members
-        )
+        curves = tuple(_curve(m, self._epochs(m["id"], m["known"], memory)) for m in members)
         traces = (trace for m in members for trace in self._traces(m["id"], m["member"], m["traced"], memory))
         return curves, tuple(traces)
 
@@ -499,8 +514,8 @@ class Live:
             seen.clear()
         if known > len(seen):
             rows = self._reader.rows(
-                "SELECT epoch, train_loss, train_accuracy, validation_loss, validation_accuracy FROM epochs"
-                " WHERE training = ? AND epoch > ? ORDER BY epoch",
+                "SELECT epoch, step, seconds, train_loss, train_accuracy, validation_loss, validation_accuracy"
+                " FROM epochs WHERE training = ? AND epoch > ? ORDER BY epoch",
                 (training, seen[-1][0] if seen else -1),
             )
             seen += [tuple(row.values()) for row in rows]
@@ -661,8 +676,33 @@ def _asked(spec: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple((name, check.get("question", "")) for name, check in spec.get("checks", {}).items())
 
 
-def _columns(epochs: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    return list(zip(*epochs, strict=True)) if epochs else [()] * 5
+def _curve(member: dict[str, Any], epochs: list[tuple[Any, ...]]) -> Curve:
+    """A member's curve from its training and rows of `epochs`.
+
+    What a round trains has the end of its recipe before it, so that the steps it takes tell where it began; but the
+    weights to rewind to, which are a point on the way: their training begins at 0, and may end within an epoch.
+    """
+    if not epochs:
+        return Curve(member["member"], member["segment"], member["epochs"], (), (), (), (), ())
+    epoch, step, seconds, train_loss, train_accuracy, validation_loss, validation_accuracy = zip(*epochs, strict=True)
+    an_epoch = max(step[0] // epoch[0], 1)
+    length = math.ceil(member["steps"] / an_epoch) if member["point"] else member["epochs"]
+    begun = 0 if member["point"] else max(length * an_epoch - member["steps"], 0)
+    most = member["images"] or math.inf  # known when it is done
+    return Curve(
+        member["member"],
+        member["segment"],
+        max(length, epoch[-1]),
+        epoch,
+        train_loss,
+        train_accuracy,
+        validation_loss,
+        validation_accuracy,
+        step,
+        tuple(accumulate(seconds)),
+        images=tuple(min(max(done - begun, 0) * member["train_images"] // an_epoch, most) for done in step),
+        begun=begun,
+    )
 
 
 def _leader(searches: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def _dense(side: Side, dense: Ticket, searches: Iterable[Search], x: Axis, inter
     reach = max((_place(ticket, x) for one in searches for ticket in one.tickets), default=0.0)
     level, half = 100 * dense.accuracy, _points(dense.half_width) if intervals else None
     label = f"{side.run} dense"
-    return Series(label, [0.0, reach], [level, level], [half, None], side.place, dashed=True, marked=True)
+    return Series(label, [0.0, reach], [level, level], [half, None], side.place, dashed=True, coloured=True)
 
 
 def _points(fraction: float | None) -> float | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -18,6 +18,8 @@ from tui.plain import plain
 
 Point = tuple[float, float]
 Limits = tuple[float, float]
+Ticks = Callable[[float, float, int], list[tuple[float, str]]]
+"""Finds ticks and their labels in a window, about as many as asked for."""
 
 COLOURS = (33, 208, 29, 163, 147, 130, 41, 175)
 """Colours of series, of the 256 that every terminal has: no two within 18 of CIELAB for any of the usual ways to see
@@ -36,7 +38,8 @@ MARKS = "●▲■◆▼★○△"
 _ASCII_GLYPHS = "ox#*v@+%"
 _PUBLISHED_GLYPHS = "×+◇□"
 _PUBLISHED_ASCII_GLYPHS = "^&=~"
-_TO_ASCII = str.maketrans("│┤├└┘┌┐─┬┴┼┄", "||+++++-+++-")
+_TO_ASCII = str.maketrans("│┤├└┘┌┐─┬┴┼┄┊", "||+++++-+++-:")
+_CURSOR = "┊"
 _GREY = 245
 _BACKGROUND = re.compile("\x1b\\[48;5;\\d+m")  # plotext's axes bring one; the terminal's own is meant
 _LEAST = (16, 5)
@@ -48,9 +51,11 @@ class Series:
     """One line of a plot. `errors` are half widths, None where there is none; `colour` counts through `COLOURS`.
 
     `stroke` counts through `STROKES`: it tells series of one colour apart. A dashed series is a line to compare with:
-    grey and without marks, or if `marked` in its colour with a mark at its first point. A published one was measured
-    by others: grey marks of a kind that no other series has, joined by no line. It may widen the axes, but not without
-    bounds, so that figures far from ours leave ours legible; the legend counts those that lie off the plot.
+    grey and without marks, or if `coloured` in its colour with a mark at its first point. A dotted one lies beneath
+    another of its colour, whose raw values it has: a dot each, no line. One that is not `marked` is a line only. A
+    published one was measured by others: grey marks of a kind that no other series has, joined by no line. It may
+    widen the axes, but not without bounds, so that figures far from ours leave ours legible; the legend counts those
+    that lie off the plot.
     """
 
     label: str
@@ -60,8 +65,10 @@ class Series:
     colour: int = 0
     dashed: bool = False
     published: bool = False
+    dotted: bool = False
     stroke: int = 0
-    marked: bool = False
+    marked: bool = True
+    coloured: bool = False
 
 
 def by_remaining(sparsity: float) -> float:
@@ -91,13 +98,16 @@ def draw(
     x_limits: tuple[float | None, float | None] | None = None,
     y_limits: tuple[float | None, float | None] | None = None,
     x_ticks: Sequence[tuple[float, str]] | None = None,
+    y_ticks: Ticks | None = None,
+    cursor: float | None = None,
     colour: bool = True,
     ascii: bool = False,
 ) -> str:
     """A plot of exactly `height` lines and at most `width` columns, its legend at the foot.
 
-    A limit of None is that of the data. Values that are not finite are gaps. Colours are codes of the 256-colour
-    palette, with foregrounds only.
+    A limit of None is that of the data: for y, of what lies between the limits of x. Values that are not finite are
+    gaps. `y_ticks` finds ticks in a window (`ticks`, or `log_ticks` where the values are decimal logarithms); a line
+    from top to bottom stands at `cursor`. Colours are codes of the 256-colour palette, with foregrounds only.
     """
     pen = _Pen(colour, ascii)
     points = _points(series)
@@ -109,11 +119,13 @@ def draw(
     head = [pen.grey(plain(y_label)[:width])] if y_label else []
     rows = height - len(foot) - len(head)
     x_marks = ticks(x_low, x_high, max(2, width // 8)) if x_ticks is None else x_ticks
-    y_marks = ticks(y_low, y_high, max(3, rows // 2))
+    y_marks = (y_ticks or ticks)(y_low, y_high, max(3, rows // 2))
     across = [_placed(one, x, y, width, rows) for one in series]
     x_places = _apart(_tick_places(x_marks, x_low, x_high), width)
     y_places = _tick_places(y_marks, y_low, y_high)
-    canvas = _plotext(across, width, rows, x_places, y_places, pen)
+    place = None if cursor is None or not math.isfinite(cursor) else _position(cursor, x)
+    line = [place] if place is not None and 0 <= place <= 1 else []
+    canvas = _plotext(across, line, width, rows, x_places, y_places, pen)
     return "\n".join([*head, *canvas, *foot])
 
 
@@ -128,7 +140,7 @@ def window(
     if not _points(ours):
         ours = list(series)
     x = _limits((p[0] for p in _points(ours)), x_limits, margin=0.0)
-    y = _limits(_reach(ours), y_limits, margin=0.06)
+    y = _limits(_reach(ours, x), y_limits, margin=0.06)
     return (
         _unless_asked(x_limits, x, widened(x, [p[0] for p in others])),
         _unless_asked(y_limits, y, widened(y, [p[1] for p in others])),
@@ -148,7 +160,7 @@ class _Pen:
         return self.paint(text, _GREY)
 
     def glyph(self, series: Series) -> str:
-        if series.dashed and not series.marked:
+        if series.dashed and not series.coloured:
             return self.dash
         if series.published:
             glyphs = _PUBLISHED_ASCII_GLYPHS if self.ascii else _PUBLISHED_GLYPHS
@@ -163,11 +175,11 @@ class _Pen:
     def mark(self, series: Series) -> str:
         """What stands for a series in the legend."""
         stroke = (_ASCII_STROKES if self.ascii else STROKES)[series.stroke % len(STROKES)]
-        stroke = self.dash * 3 if series.dashed and series.marked else stroke
+        stroke = self.dash * 3 if series.dashed and series.coloured else stroke
         return f"{self.glyph(series)} {stroke}" if stroke else self.glyph(series)
 
     def code(self, series: Series) -> int:
-        grey = series.published or (series.dashed and not series.marked)
+        grey = series.published or (series.dashed and not series.coloured)
         return _GREY if grey else COLOURS[series.colour % len(COLOURS)]
 
 
@@ -204,19 +216,30 @@ def _intervals(series: Series) -> Iterator[tuple[Point, float]]:
             yield (a, b), error
 
 
-def _reach(series: Sequence[Series]) -> list[float]:
-    """What the vertical axis must hold: every ordinate, and intervals as far as they leave the ordinates in sight.
+def _reach(series: Sequence[Series], x: Limits) -> list[float]:
+    """What the vertical axis must hold of what lies between two abscissae: every ordinate, and intervals as far as they
+    leave the ordinates in sight.
 
     Two seeds give intervals of 13 standard errors: those end at the edge. A median interval is seen whole.
     """
-    values = [b for one in series for piece in _pieces(one.xs, one.ys) for _, b in piece]
+    values = [b for one in series for piece in _pieces(one.xs, one.ys) for b in _ordinates(piece, x)]
     low, high = _range(values)
-    bars = [(b, error) for one in series for (_, b), error in _intervals(one)]
+    bars = [(b, error) for one in series for (a, b), error in _intervals(one) if x[0] <= a <= x[1]]
     room = max(high / 2 - low / 2, sorted(error for _, error in bars)[len(bars) // 2] if bars else 0.0)
     ends = [end for b, error in bars for end in (b - error, b + error) if math.isfinite(end)]
     if math.isfinite(room):
         ends = [min(max(end, low - room), high + room) for end in ends]
     return values + [end for end in ends if math.isfinite(end)]
+
+
+def _ordinates(points: Sequence[Point], x: Limits) -> Iterator[float]:
+    """Those of a polyline between two abscissae, with those at which it enters and leaves."""
+    yield from (b for a, b in points if x[0] <= a <= x[1])
+    for (a, b), (c, d) in pairwise(points):
+        for edge in x:
+            if min(a, c) < edge < max(a, c):
+                at = (edge / 2 - a / 2) / (c / 2 - a / 2)
+                yield b * (1 - at) + d * at
 
 
 def _limits(values: Iterable[float], asked: tuple[float | None, float | None] | None, margin: float) -> Limits:
@@ -294,7 +317,7 @@ def _placed(series: Series, x: Limits, y: Limits, width: int, height: int) -> _P
     breaks = _BREAKS[series.stroke % len(_BREAKS)]
     for piece in _pieces(series.xs, series.ys):
         place = [(_position(a, x), _position(b, y)) for a, b in piece]
-        if not series.published:
+        if not (series.published or series.dotted):
             for line in clip(thin(place, columns)):
                 lines += broken(line, breaks, width, 2 * height) if breaks else [line]
         marks += place
@@ -304,7 +327,8 @@ def _placed(series: Series, x: Limits, y: Limits, width: int, height: int) -> _P
         across, low, high = _position(a, x), _position(b - error, y), _position(b + error, y)
         if 0 <= across <= 1 and high > 0 and low < 1:
             bars.append((across, max(low, 0.0), min(high, 1.0)))
-    return _Placed(series, lines, seen if series.published else _some(seen, columns // 4, series.colour), bars)
+    each = series.published or series.dotted
+    return _Placed(series, lines, seen if each else _some(seen, columns // 4, series.colour), bars)
 
 
 def _some(marks: list[Point], most: int, shift: int) -> list[Point]:
@@ -424,6 +448,25 @@ def ticks(low: float, high: float, most: int, least: float = 0.0) -> list[tuple[
     return [(value, _number(value, step)) for value in values if value <= high + 1e-9 * step]
 
 
+def log_ticks(low: float, high: float, most: int) -> list[tuple[float, str]]:
+    """Ticks for decimal logarithms, labelled with the numbers: multiples of powers of ten, as many as `most` lets.
+
+    In a window of less than a factor of five, where lines are all but straight, rather round numbers a step apart.
+    """
+    low, high = (max(min(bound, 300.0), -300.0) for bound in (low, high))  # so that every one in the window is a float
+    places: list[tuple[float, str]] = []
+    for decades, factors in ((1, (1, 2, 5)), (1, (1, 3)), *((decades, (1,)) for decades in range(1, 301))):
+        powers = range(math.floor(low / decades) * decades, math.ceil(high) + 1, decades)
+        numbers = [(power + math.log10(factor), f"{factor}e{power}") for power in powers for factor in factors]
+        places = [(at, f"{float(number):g}") for at, number in numbers if low - 1e-9 <= at <= high + 1e-9]
+        if len(places) <= max(most, 2):
+            break
+    if not 0 < high - low <= math.log10(5):
+        return places
+    steps = [(math.log10(value), label) for value, label in ticks(10.0**low, 10.0**high, most) if value > 0]
+    return max(places, steps, key=len)
+
+
 def _number(value: float, step: float) -> str:
     size = max(abs(value), step)
     if not 1e-4 <= step <= 1e15 or size > 1e15:
@@ -451,6 +494,7 @@ def _apart(places: list[tuple[float, str]], width: int) -> list[tuple[float, str
 
 def _plotext(
     across: list[_Placed],
+    cursors: list[float],
     width: int,
     height: int,
     x_ticks: list[tuple[float, str]],
@@ -472,13 +516,19 @@ def _plotext(
     if pen.colour:
         figure.axes(True, pixel=_GREY, axis="x", side="lower").axes(True, pixel=_GREY, axis="y", side="left")
 
-    def marker(symbol: str, series: Series) -> Any:
-        return plotext.marker(symbol, pixel=pen.code(series)) if pen.colour else plotext.marker(symbol)
+    def marker(symbol: str, series: Series | None = None) -> Any:
+        code = pen.code(series) if series else _GREY
+        return plotext.marker(symbol, pixel=code) if pen.colour else plotext.marker(symbol)
 
     def points(places: Sequence[Point], mark: Any) -> None:
         if places:  # one signal for all of them: each costs 0.2 ms
             figure.draw(figure.signal([p[0] for p in places], [p[1] for p in places], marker=mark))
 
+    for at in cursors:
+        figure.draw(figure.signal([at, at], [0.0, 1.0], marker=marker(":" if pen.ascii else _CURSOR)).lines(True))
+    for one in across:
+        if one.series.dotted:
+            points(one.marks, marker("." if pen.ascii else "braille", one.series))
     for one in across:
         mark = marker("|" if pen.ascii else "│", one.series)
         dots = [dot for at, low, high in one.bars for dot in dotted([(at, low), (at, high)], 1, 2 * height)]
@@ -491,8 +541,9 @@ def _plotext(
         for line in one.lines:
             figure.draw(figure.signal([p[0] for p in line], [p[1] for p in line], marker=mark).lines(True))
     for one in sorted(across, key=lambda one: not one.series.published):  # where marks meet, ours is seen
-        marks = one.marks[: one.series.marked] if one.series.dashed else one.marks
-        points(marks, marker(pen.glyph(one.series), one.series))
+        if one.series.marked and not one.series.dotted:
+            marks = one.marks[: one.series.coloured] if one.series.dashed else one.marks
+            points(marks, marker(pen.glyph(one.series), one.series))
     text = _BACKGROUND.sub("", figure.build().string(colorless=not pen.colour))
     rows = text.rstrip("\n").split("\n")
     return [row.translate(_TO_ASCII) for row in rows] if pen.ascii else rows

@@ -153,7 +153,7 @@ def _drawn(series: Series, area: _Area) -> Iterator[str]:
         if path:
             yield f'<path class="line" clip-path="url(#inside)"{_stroke(series)} d="{path}"/>'
     seen = [point for point in points if point is not None and area.holds(*point)]  # whole, at the edges too
-    yield from (_mark(series, *point) for point in (seen[: series.marked] if series.dashed else seen))
+    yield from (_mark(series, *point) for point in (seen[: series.coloured] if series.dashed else seen))
     yield "</g>"
 
 
@@ -178,7 +178,7 @@ def _legend(series: Iterable[Series], top: int) -> tuple[list[str], int]:
     for place, one in enumerate(named):
         x, y = LEFT + place // rows * wide, top + 20 * (place % rows)
         stroke = "" if one.published else f'<path d="M{x:.1f} {y}h36"{_stroke(one)}/>'
-        mark = "" if one.dashed and not one.marked else _mark(one, x + 18, y)
+        mark = "" if one.dashed and not one.coloured else _mark(one, x + 18, y)
         lines.append(
             f'<g class="legend" stroke="{_colour(one)}" fill="none">{stroke}{mark}'
             f'<text x="{x + 44:.1f}" y="{y + 4.5}" fill="black" stroke="none">{_text(one.label)}</text></g>'
@@ -195,7 +195,7 @@ def _stroke(series: Series) -> str:
 
 
 def _colour(series: Series) -> str:
-    if series.published or (series.dashed and not series.marked):
+    if series.published or (series.dashed and not series.coloured):
         return GREY
     code = COLOURS[series.colour % len(COLOURS)] - 16
     return "#" + "".join(f"{(0, 95, 135, 175, 215, 255)[code // base % 6]:02x}" for base in (36, 6, 1))

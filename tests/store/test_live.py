@@ -83,6 +83,40 @@ def test_epochs_are_read_once_and_again_after_a_training_began_anew(path: Path, 
     assert curves(live, colt) == [(0.9,), (0.1,)]
 
 
+def test_curves_tell_steps_images_and_time_from_where_a_training_began(path: Path, writer: Writer, colt: str):
+    writer.update("trainings", {"id": 2}, {"train_images": 1197, "epochs": 8, "steps": 8 * 19 - 27})
+    rest = {"lr": 0.1, "train_loss": None, "train_accuracy": 0.5, "validation_loss": None, "validation_accuracy": None}
+    for number in (2, 3, 4):  # rewound to step 27, in the second epoch of 19 steps
+        row = {"training": 2, "epoch": number, "step": 19 * number, "seconds": 0.5 * number}
+        writer.put("epochs", row | rest, ("training", "epoch"))
+    view = Live(path).view(colt)
+    assert view is not None
+    assert view.turn is not None
+    waiting, rewound = view.turn.curves
+    assert (waiting.epoch, waiting.step, waiting.images, waiting.seconds) == ((), (), (), ())
+    assert (rewound.epoch, rewound.step, rewound.begun) == ((2, 3, 4), (38, 57, 76), 27)
+    assert rewound.images == (11 * 1197 // 19, 30 * 1197 // 19, 49 * 1197 // 19)
+    assert rewound.seconds == (1.0, 2.5, 4.5)
+    assert rewound.train_loss == (None, None, None)
+
+
+def test_curves_of_the_weights_to_rewind_to_end_at_their_step(path: Path, writer: Writer, colt: str):
+    point = {"about": '{"what": "point"}', "train_images": 1197, "epochs": 30, "steps": 40, "images": 2522}
+    writer.update("trainings", {"id": 1}, point)
+    writer.update("trainings", {"id": 2}, point | {"steps": 7, "images": 448})
+    rest = {"lr": 0.1, "train_loss": 1.0, "train_accuracy": 0.5, "validation_loss": None, "validation_accuracy": None}
+    for training, number, step in ((1, 1, 19), (1, 2, 38), (1, 3, 40), (2, 1, 7)):
+        row = {"training": training, "epoch": number, "step": step, "seconds": 0.5}
+        writer.put("epochs", row | rest, ("training", "epoch"))
+    view = Live(path).view(colt)
+    assert view is not None
+    assert view.turn is not None
+    within_an_epoch, less_than_one = view.turn.curves
+    assert (within_an_epoch.epochs, within_an_epoch.begun) == (3, 0)
+    assert within_an_epoch.images == (1197, 2394, 40 * 1197 // 19)
+    assert (less_than_one.epochs, less_than_one.begun, less_than_one.images) == (1, 0, (448,))
+
+
 def test_a_snapshot_of_an_unchanged_store_equals_the_last_one(path: Path, writer: Writer, colt: str):
     live = Live(path)
     assert live.changed()
@@ -114,6 +148,11 @@ def test_the_newest_round_is_shown_when_it_has_an_epoch_and_any_other_on_request
     assert shown() == 1, "round 2 waits for a worker"
     assert shown(Focus("colt", 0, 2)) == 2
     assert shown(Focus("colt", 0, 9)) == 1, "a round that is not there"
+    for asked, rounds in ((False, []), (True, [1])):
+        seen = live.view(colt, Focus("colt", 0, 2), before=asked)
+        assert seen is not None
+        assert seen.turn is not None
+        assert [number for number, _ in seen.turn.before] == rounds
     view = live.view(colt)
     assert view is not None
     assert [lane.state for lane in view.lanes] == ["turning", "waiting"]

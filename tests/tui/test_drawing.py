@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.drawing import SPARSITY_TICKS, Series, by_remaining, clip, draw, published, thin
+from tui.drawing import SPARSITY_TICKS, Series, by_remaining, clip, draw, log_ticks, published, thin
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -64,6 +64,31 @@ def test_a_line_that_leaves_the_window_is_cut_at_its_edge():
     assert any(char != " " for char in rows[0])
     assert rows[0].rstrip() != "", "the line reaches the top"
     assert all(row[len(row) // 2 + 3 :].strip() == "" for row in rows), "and is not drawn beyond"
+
+
+def test_the_vertical_axis_holds_what_lies_between_the_limits_of_the_other():
+    text = plot(Series("a", [0, 1, 2, 3, 4], [900.0, 10.0, 20.0, 10.0, -900.0]), x_limits=(1, 3))
+    assert not re.search(r"\d{3}", text), "no tick of what is out of sight"
+    rows = canvas(text)
+    assert "●" in rows[0] + rows[1]
+    crossing = canvas(plot(Series("a", [0, 10], [0.0, 100.0]), x_limits=(4, 6)))
+    assert all(row.strip() for row in (crossing[1], crossing[-2])), "a line that only passes through fills it too"
+
+
+def test_a_cursor_stands_from_top_to_bottom_beneath_the_curves():
+    flat = Series("a", [0, 1, 2], [1.0, 1.0, 1.0])
+    rows = canvas(plot(flat, cursor=1.0))
+    assert sum(row.count("┊") for row in rows) == len(rows) - 1, "in every row but that of the mark on it"
+    assert len({row.index("┊") for row in rows if "┊" in row}) == 1
+    assert plot(flat, cursor=3.0) == plot(flat, cursor=math.nan) == plot(flat), "out of sight there is none"
+    assert "┊" not in plot(flat, cursor=1.0, ascii=True)
+
+
+def test_a_dotted_series_is_dots_beneath_that_no_line_joins():
+    text = plot(Series("", [0, 4, 8], [1.0, 2.0, 1.0], dotted=True))
+    dots = re.findall("[⠁-⣿]", "".join(canvas(text)))
+    assert len(dots) == 3
+    assert set(dots) <= set("⠁⠂⠄⠈⠐⠠⡀⢀")
 
 
 def test_an_interval_is_drawn_and_counted_in_the_limits():
@@ -168,6 +193,26 @@ def test_ticks_are_round_numbers():
     assert {"0.92", "0.94", "0.96", "0.98"} <= set(re.findall(r"\d\.\d+", text))
 
 
+@given(st.floats(-290, 280), st.floats(1e-6, 20), st.integers(3, 20))
+def test_ticks_of_a_log_axis_say_the_numbers_whose_logarithms_they_stand_at(low, width, most):
+    found = log_ticks(low, low + width, most)
+    assert all(low - 1e-6 <= place <= low + width + 1e-6 for place, _ in found)
+    assert [place for place, _ in found] == sorted({place for place, _ in found})
+    assert width < 1 or 2 <= len(found) <= most
+    assert width < 1e-3 or all(
+        10**place == pytest.approx(float(label.translate(SUFFIXES)), rel=0.01) for place, label in found
+    )
+
+
+SUFFIXES = str.maketrans({"k": "e3", "M": "e6", "G": "e9", "T": "e12"})
+
+
+def test_a_wide_log_axis_has_powers_of_ten_and_a_narrow_one_round_numbers():
+    assert [label for _, label in log_ticks(-4, 0, 6)] == ["0.0001", "0.001", "0.01", "0.1", "1"]
+    assert [label for _, label in log_ticks(-1, 0.7, 8)] == ["0.1", "0.2", "0.5", "1", "2", "5"]
+    assert [label for _, label in log_ticks(0, 0.3, 6)] == ["1.0", "1.2", "1.4", "1.6", "1.8"]
+
+
 def test_what_a_paper_prints_stands_at_its_sparsity_in_percent():
     one = published("random", "Su et al. 2020", [0.0, 0.9], [0.95, 0.941])
     assert (one.label, one.xs, one.published) == ("published: random, Su et al. 2020", [0.0, 1.0], True)
@@ -206,7 +251,7 @@ def test_thinning_keeps_the_extremes_of_every_column():
 HOSTILE = textwrap.dedent("""
     import math
     from hypothesis import HealthCheck, given, settings, strategies as st
-    from tui.drawing import Series, draw
+    from tui.drawing import Series, draw, log_ticks
 
     number = st.one_of(
         st.floats(),
@@ -216,16 +261,16 @@ HOSTILE = textwrap.dedent("""
     series = st.builds(
         Series, st.text(max_size=30), st.lists(number, max_size=30), st.lists(number, max_size=30),
         st.one_of(st.none(), st.lists(st.one_of(st.none(), number), max_size=30)), st.integers(0, 20), st.booleans(),
-        st.booleans(),
+        st.booleans(), st.booleans(),
     )
 
     @settings(max_examples=EXAMPLES, deadline=None, database=None, derandomize=True,
               suppress_health_check=list(HealthCheck))
     @given(st.lists(series, max_size=4), st.integers(-3, 130), st.integers(-3, 50), limit, limit, st.booleans(),
-           st.booleans(), st.text(max_size=20))
-    def never_aborts(several, width, height, x, y, colour, ascii, label):
+           st.booleans(), st.text(max_size=20), st.sampled_from([None, log_ticks]), st.one_of(st.none(), number))
+    def never_aborts(several, width, height, x, y, colour, ascii, label, y_ticks, cursor):
         text = draw(several, width, height, x_limits=x, y_limits=y, colour=colour, ascii=ascii, x_label=label,
-                    y_label=label)
+                    y_label=label, y_ticks=y_ticks, cursor=cursor)
         assert text.count("\\n") == max(height, 1) - 1
         assert colour or not label.isascii() or all(
             len(line) <= max(width, 1) for line in text.split("\\n")[:-4]  # the legend is of any text

@@ -96,7 +96,7 @@ numbers = st.floats(allow_nan=True, allow_infinity=True) | st.floats(0, 100)
 )
 def test_any_labels_and_values_make_a_well_formed_picture(several, title):
     series = [
-        Series(label, *([point[i] for point in points] for i in range(3)), colour=i, dashed=i == 1, marked=True)
+        Series(label, *([point[i] for point in points] for i in range(3)), colour=i, dashed=i == 1, coloured=True)
         for i, (label, points) in enumerate(several)
     ]
     text = picture(series, title=title, x_label=title, y_label="<&\x00>")

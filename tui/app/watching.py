@@ -58,12 +58,14 @@ class StoreFailed(Message):
 
 @dataclass(frozen=True)
 class Wish:
-    """What the screen shows: the list with a run under its cursor, (`whole`) one run with a focus, or runs compared."""
+    """What the screen shows: the list with a run under its cursor, (`whole`) one run with a focus, perhaps with the
+    curves of the rounds before, or runs compared."""
 
     run: str | None = None
     whole: bool = False
     focus: Focus | None = None
     compared: tuple[str, ...] = ()
+    before: bool = False
 
 
 class Watch:
@@ -120,7 +122,7 @@ class Watch:
     def _answer(self, live: Live, wish: Wish, shown: object) -> object:
         """Read what is wished for, and hand it over where it differs from what was."""
         if wish.whole and wish.run is not None:
-            view = live.view(wish.run, wish.focus)
+            view = live.view(wish.run, wish.focus, wish.before)
             if view is None or view != shown:
                 self._app.post_message(RunSeen(wish.run, view))
             return view or "gone"

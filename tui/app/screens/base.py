@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.events import Resize
@@ -32,6 +32,7 @@ class PlaceScreen(Screen[None]):
     def fit(self) -> None:
         """The size or what is shown has changed: draw what depends on it."""
 
-    def draw_foot(self, idle: Container[str] = ()) -> None:
-        """The line of keys, without those that cannot act now."""
-        self.query_one("#foot", Canvas).paint([key_line(self.place, self.size.width - 2, idle, self.tombola.actions)])
+    def draw_foot(self, idle: Container[str] = (), own: Mapping[str, str] | None = None) -> None:
+        """The line of keys, without those that cannot act now, and first those that a part of the screen has."""
+        line = key_line(self.place, self.size.width - 2, idle, own, self.tombola.actions)
+        self.query_one("#foot", Canvas).paint([line])

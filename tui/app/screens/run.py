@@ -115,9 +115,9 @@ class RunScreen(PlaceScreen):
         head = self.query_one("#head", Canvas)
         head.paint(run_lines(self.run, head.size.width or width))
         elsewhere = {f"turn('{name}')" for number in KINDS.keys() - self._shown for name in KINDS[number].turns}
-        self.draw_foot({*idle_calls(self.run), *elsewhere})
-        self.query_one("#tabs", Canvas).paint(self._tabs())
         alone = len(self._shown) == 1
+        self.draw_foot({*idle_calls(self.run), *elsewhere}, KINDS[self._shown[0]].keys if alone else None)
+        self.query_one("#tabs", Canvas).paint(self._tabs())
         panels = self.query_one("#panels")
         panels.set_class(alone, "alone")
         if self._scene is not None and not alone:
@@ -162,11 +162,14 @@ class RunScreen(PlaceScreen):
         return [line, Text(), Text(f" {plain(heading)}", ACCENT)]
 
     def _look(self) -> None:
-        self.tombola.watch_store.look_at(Wish(self.run.id, whole=True, focus=self._point))
+        before = self._scene is not None and self._scene.rounds
+        self.tombola.watch_store.look_at(Wish(self.run.id, whole=True, focus=self._point, before=before))
 
     def _change(self, **values: object) -> None:
         if self._scene is not None:
             self._scene = replace(self._scene, **values)  # type: ignore[arg-type]
+            if "rounds" in values:
+                self._look()
             self.fit()
 
     # What is looked at
@@ -183,7 +186,12 @@ class RunScreen(PlaceScreen):
 
     def action_round(self, rounds: int) -> None:
         """An earlier or later round of the same search and seed; or what the panel that is alone takes the key for."""
-        if self._turned("round", rounds) or self._scene is None or (turn := self._scene.view.turn) is None:
+        if not self._turned("round", rounds):
+            self.action_other_round(rounds)
+
+    def action_other_round(self, rounds: int) -> None:
+        """An earlier or later round of the same search and seed, whatever panel is alone."""
+        if self._scene is None or (turn := self._scene.view.turn) is None:
             return
         key = (turn.search, turn.seed)
         newest = next(lane.rounds[-1].round for lane in self._scene.view.lanes if lane.key == key)

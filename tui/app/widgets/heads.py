@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
 from rich.text import Text
@@ -72,16 +72,26 @@ def doing_line(run: Run, width: int) -> Text:
     return Text(plain(words, width), STATES.get(run.state, ("", ""))[1] if run.state in ("failed", "lost") else DIM)
 
 
-def key_line(place: Place, width: int, idle: Container[str] = (), actions: Iterable[Action] = ACTIONS) -> Text:
-    """What keys do here, as many as fit; the last two, help and leave, always. `idle`: what cannot act now."""
+def key_line(
+    place: Place,
+    width: int,
+    idle: Container[str] = (),
+    own: Mapping[str, str] | None = None,
+    actions: Iterable[Action] = ACTIONS,
+) -> Text:
+    """What keys do here, as many as fit; the last two, help and leave, always. `idle`: what cannot act now; `own`: what
+    comes after the way back and before all else, in these words."""
+    own = own or {}
     always = [action for action in of("anywhere", actions) if action.label]
     ends = [_key(action.shown, action.label) for action in always]
     reserved = sum(end.cell_len + 2 for end in ends)
     line = Text(no_wrap=True)
-    for action in of(place, actions):
-        if not action.label or action.call in idle:
+    there = {action.call: (action.shown, own.get(action.call, action.label)) for action in of(place, actions)}
+    for call in dict.fromkeys(["back", *own, *there]):
+        shown, label = there.get(call, ("", ""))
+        if not label or call in idle:
             continue
-        key = _key(action.shown, action.label)
+        key = _key(shown, label)
         if line.cell_len + key.cell_len + 2 + reserved > width:
             break
         line.append_text(key).append("  ")

@@ -14,6 +14,7 @@ from textual.events import Resize
 
 from store.live import View
 from tui.app.widgets.canvas import Canvas
+from tui.curves import Window
 from tui.gallery import Gallery
 from tui.plain import plain
 
@@ -25,6 +26,18 @@ class Scene:
     view: View
     measure: int = 0
     """Which of `curves.MEASURES` the curves show."""
+    axis: int = 0
+    """Which of `curves.AXES` they lie along."""
+    log: bool = False
+    """Whether they are on a logarithmic axis, as far as they can be."""
+    smooth: int = 0
+    """Which of `curves.SMOOTHING` they are averaged with."""
+    rounds: bool = False
+    """Whether those of all rounds so far stand in a row; epochs are then counted through."""
+    cursor: int | None = None
+    """The epoch at which they are read."""
+    window: Window | None = None
+    """The epochs that are seen of them; None: all."""
     sets: str = "removed"
     """Overlap of the weights "removed" or "kept"."""
     arms: int = 0
@@ -60,6 +73,7 @@ class Kind(Generic[S]):
 
     `turns`: what keys do to it, by the name that the table of actions has. "lane", "round" and "scroll" (arrows and
     page keys) are taken while the panel is alone; any other name belongs to one panel, and acts wherever that is seen.
+    `keys`: what the foot names before all else while the panel is alone, by the call of an action, in its own words.
     """
 
     title: str
@@ -68,6 +82,7 @@ class Kind(Generic[S]):
     draw: Callable[[S, int, int], list[Text]]
     there: Callable[[S], bool] = lambda scene: True
     turns: Mapping[str, Turn] = field(default_factory=dict)
+    keys: Mapping[str, str] = field(default_factory=dict)
 
 
 class Panel(Canvas, Generic[S]):
