@@ -240,7 +240,7 @@ def test_arrows_choose_search_seed_and_round(store):
         newest = int(re.search(r"members · colt seed 0 round (\d+)", shown(app))[1])
         await pilot.press("left")
         await until(pilot, lambda: f"members · colt seed 0 round {newest - 1}" in shown(app))
-        assert f"sparsity · colt seed 0 round {newest - 1}" in shown(app)
+        assert f"masks · colt seed 0 round {newest - 1}" in shown(app)
         await pilot.press("f")
         await until(pilot, lambda: f"members · colt seed 0 round {newest}" in shown(app))
 

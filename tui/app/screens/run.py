@@ -20,12 +20,13 @@ from tui.app.look import ACCENT, DIM
 from tui.app.screens.base import PlaceScreen
 from tui.app.watching import RunSeen, Wish
 from tui.app.widgets import sets
-from tui.app.widgets.bars import LAYERS, OVERLAP
 from tui.app.widgets.canvas import Canvas
 from tui.app.widgets.curves import CURVES
 from tui.app.widgets.drum import DRUM
 from tui.app.widgets.figures import FIGURES
 from tui.app.widgets.heads import idle_calls, run_lines
+from tui.app.widgets.masks import MASKS
+from tui.app.widgets.overlap import OVERLAP
 from tui.app.widgets.panel import Panel, Scene
 from tui.app.widgets.questions import QUESTIONS
 from tui.app.widgets.sets import SETS
@@ -34,7 +35,7 @@ from tui.app.widgets.words import LOG
 from tui.gallery import Gallery, gallery
 from tui.plain import plain
 
-KINDS = {1: DRUM, 2: CURVES, 3: LAYERS, 4: OVERLAP, 5: FIGURES, 6: LOG, 7: QUESTIONS, 8: SETS, 9: TRACES}
+KINDS = {1: DRUM, 2: CURVES, 3: MASKS, 4: OVERLAP, 5: FIGURES, 6: LOG, 7: QUESTIONS, 8: SETS, 9: TRACES}
 
 PLACED = (1, 5, 2, 3, 4, 6)
 """Panels in the order in which the grid takes them up, row by row."""
@@ -111,7 +112,8 @@ class RunScreen(PlaceScreen):
         if width < 1:
             return
         head = self.query_one("#head", Canvas)
-        head.paint(run_lines(self.run, head.size.width or width))
+        alerts = len(self._scene.view.alerts) if self._scene is not None else 0
+        head.paint(run_lines(self.run, head.size.width or width, alerts))
         elsewhere = {f"turn('{name}')" for number in KINDS.keys() - self._shown for name in KINDS[number].turns}
         self.draw_foot({*idle_calls(self.run), *elsewhere})
         self.query_one("#tabs", Canvas).paint(self._tabs())
@@ -155,8 +157,15 @@ class RunScreen(PlaceScreen):
             here = self._shown == [number]
             line.append(f" {number} ", f"bold {ACCENT}{' reverse' if here else ''}")
             line.append(name, f"bold {ACCENT} reverse" if here else DIM)
-        heading = KINDS[self._tab].heading(self._scene) if self._scene is not None else ""
+        heading = self._heading(self._scene) if self._scene is not None else ""
         return [line, Text(), Text(f" {plain(heading)}", ACCENT)]
+
+    def _heading(self, scene: Scene) -> str:
+        """The heading of the panel shown; its title where that fails, which the panel then says."""
+        try:
+            return KINDS[self._tab].heading(scene)
+        except Exception:
+            return KINDS[self._tab].title
 
     def _look(self) -> None:
         self.tombola.watch_store.look_at(Wish(self.run.id, whole=True, focus=self._point))
@@ -216,7 +225,12 @@ class RunScreen(PlaceScreen):
         if self._scene is None:
             return
         size = self.query_one(f"#panel-{number}", Panel).size
-        changes = KINDS[number].turns[name](self._scene, size.width, size.height, by)
+        try:
+            changes = KINDS[number].turns[name](self._scene, size.width, size.height, by)
+        except Exception as error:  # as in drawing, it stays with the panel
+            self.log.error(f"panel {number}, {name}: {error!r}")
+            self.tombola.say(f"{KINDS[number].title} could not take that key: {error!r}", "error")
+            return
         if isinstance(changes, str):
             self.tombola.say(changes)
         else:

@@ -27,8 +27,20 @@ class Scene:
     """Which of `curves.MEASURES` the curves show."""
     sets: str = "removed"
     """Overlap of the weights "removed" or "kept"."""
+    agree: int = 0
+    """Which of `overlap.VIEWS` the overlap is shown in."""
+    masks: int = 0
+    """Which of `masks.VIEWS` the masks are shown in."""
+    layer_top: int = 0
+    """The first layer that masks and overlap show, where there is no room for all."""
     arms: int = 0
     """0: tickets of every search; n: all arms of the n-th search."""
+    axis: int = 0
+    """Which of `figures.AXES` accuracy is shown against."""
+    ticket: tuple[str, int] | None = None
+    """Search and round of the ticket whose figures are read."""
+    level: int = 0
+    """Which of `words.LEVELS` the log shows."""
     log_back: int = 0
     """Lines between the newest and the last one shown."""
     question: int = 0
@@ -85,11 +97,11 @@ class Panel(Canvas):
         scene, size = self._scene, self.size
         if scene is None or not self.display or not size:
             return
-        heading = plain(self.kind.heading(scene))
-        if len(heading) > size.width - 6:  # what comes after the dot is said elsewhere too
-            heading = plain(heading.split(" · ")[0], max(size.width - 6, 1))
-        self.border_title = Text.assemble((f"{self.number} ", "dim"), heading)
         try:
+            heading = plain(self.kind.heading(scene))
+            if len(heading) > size.width - 6:  # what comes after the dot is said elsewhere too
+                heading = plain(heading.split(" · ")[0], max(size.width - 6, 1))
+            self.border_title = Text.assemble((f"{self.number} ", "dim"), heading)
             wanted = (size, self.kind.part(scene))
             if wanted == self._drawn:
                 return

@@ -1,0 +1,135 @@
+"""Heat maps of density: which share of a layer's weights is alive, a row each layer, a column each round or member.
+
+Shares are told apart on the scale 50, 20, 10, 5, 2, 1 %: tickets live in its lower half. A cell has a colour and,
+where there is room, its figure; else a pattern of its own, so that it reads without colour too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.text import Text
+
+from tui.app.look import ACCENT, BAD, DIM, SHADES, STRONG
+from tui.plain import plain
+
+LEVELS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.0)
+"""A level holds the shares above its bound and up to the one before."""
+
+PATTERNS = ("██", "▓▓", "▓▒", "▒▒", "▒░", "░░", "░·")
+NONE = "✗"
+HERE = "▼"
+
+_FIGURES = 5
+"""Columns of a cell with a figure, at least: three digits or two and a point, and air on both sides."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A layer, or all of them; a share is None where there is none to tell."""
+
+    name: str
+    shares: Sequence[float | None]
+    strong: bool = False
+
+
+def level(share: float) -> int | None:
+    """Which of `LEVELS` a share of 0 to 1 is in; None at 0, where nothing is left."""
+    return next((i for i, bound in enumerate(LEVELS) if share > bound), None)
+
+
+def figure(share: float) -> str:
+    """A share in percent, in at most four characters, and never 0 while a weight is left."""
+    percent = 100 * share
+    if share <= 0:
+        return NONE
+    if percent < 0.1:
+        return "<0.1"
+    return f"{percent:.1f}" if percent < 9.95 else f"{percent:.0f}"
+
+
+def heat(
+    rows: Sequence[Row], columns: Sequence[str], chosen: int | None, name: int, width: int, what: str
+) -> list[Text]:
+    """A head (column names, and a mark over the chosen one), a line for each row, and the scale.
+
+    `name` is the width of row names. Of columns that do not fit those around the chosen one are shown, and the scale
+    says which of `what` that is.
+    """
+    room = max(width - name - 2, 4)
+    roomy = max([_FIGURES, *(len(column) + 2 for column in columns)])
+    size = next((size for size in (roomy, 2, 1) if size * len(columns) <= room), 1)
+    here = len(columns) - 1 if chosen is None else chosen
+    first = max(0, min(here - room // 2, len(columns) - room // size))
+    last = min(len(columns), first + room // size)
+    lines = _head(columns[first:last], None if chosen is None else chosen - first, size, name + 2)
+    for row in rows:
+        line = Text.assemble((plain(row.name, name).ljust(name) + "  ", STRONG if row.strong else ""), no_wrap=True)
+        for share in row.shares[first:last]:
+            line.append_text(_cell(share, size))
+        lines.append(line)
+    part = f"{what} {columns[first]} to {columns[last - 1]} of {len(columns)}" if last - first < len(columns) else ""
+    return lines + _scale(width, size, part)
+
+
+def _cell(share: float | None, size: int) -> Text:
+    if share is None:
+        return Text(" " * size)
+    at = level(share)
+    if at is None:
+        return Text(f"{NONE:>{size - 1}} " if size >= _FIGURES else NONE * size, BAD)
+    colour, ink = SHADES[at]
+    if size >= _FIGURES:
+        return Text(f"{figure(share):>{size - 1}} ", f"color({ink}) on color({colour})")
+    return Text(PATTERNS[at][:size], f"color({colour})")
+
+
+def _head(columns: Sequence[str], chosen: int | None, size: int, left: int) -> list[Text]:
+    """Names of the columns, the first `left` cells in, as many as leave a blank between them; the chosen one always."""
+    kept: dict[int, str] = {}
+    order = _spread(len(columns)) if any(len(name) >= size for name in columns) else list(range(len(columns)))
+    for i in order if chosen is None else [chosen, *order]:
+        start = _start(i, columns[i], size, left)
+        if all(start > at + len(name) or start + len(columns[i]) < at for at, name in kept.items()):
+            kept[start] = columns[i]
+    names = Text(no_wrap=True)
+    for start, name in sorted(kept.items()):
+        names.append(" " * (start - names.cell_len)).append(plain(name), DIM)
+    if chosen is None:
+        return [names]
+    start = _start(chosen, columns[chosen], size, left)
+    names.stylize(f"bold {ACCENT}", start, start + len(columns[chosen]))
+    mark = HERE * (2 if size == 2 else 1)
+    under = left + chosen * size + (size - 2 if size >= _FIGURES else 0)
+    return [names, Text.assemble(" " * under, (mark, ACCENT), no_wrap=True)]
+
+
+def _start(column: int, name: str, size: int, left: int) -> int:
+    """Where the name of a column begins: flush right with figures, else over the left edge of its cell."""
+    end = left + (column + 1) * size - (size >= _FIGURES)
+    return max(end - len(name), 0) if len(name) <= size else left + column * size
+
+
+def _spread(columns: int) -> list[int]:
+    """Columns whose names are wanted where there is no room for all: the ends, and some at even steps."""
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 10**9) if columns <= 8 * step)
+    return list(dict.fromkeys([0, columns - 1, *range(step - 1, columns, step)]))
+
+
+def _scale(width: int, size: int, part: str) -> list[Text]:
+    """What cells say and which columns there are, wrapped."""
+    pieces = [Text("weights alive, %", DIM)]
+    if size < _FIGURES:
+        pieces += [
+            Text.assemble((PATTERNS[i][:size], f"color({colour})"), (f" >{100 * bound:g}" if bound else " less", DIM))
+            for i, (bound, (colour, _)) in enumerate(zip(LEVELS, SHADES, strict=True))
+        ]
+    pieces.append(Text.assemble((NONE, BAD), (" none left", DIM)))
+    pieces += [Text(part, DIM)] * bool(part)
+    lines = [Text(no_wrap=True)]
+    for piece in pieces:
+        if lines[-1].cell_len and lines[-1].cell_len + 2 + piece.cell_len > width:
+            lines.append(Text(no_wrap=True))
+        lines[-1].append("  " if lines[-1].cell_len else "").append_text(piece)
+    return lines
