@@ -71,6 +71,8 @@ ACTIONS = (
     Action("run", "turn('masks')", ("v",), "v", "Masks: a round's layers, all rounds, or the members' own", "view"),
     Action("run", "turn('agree')", ("V",), "V", "Overlap: by layer, by pair of members, or by round", "pairs"),
     Action("run", "turn('arms')", ("a",), "a", "Accuracy: tickets of all searches, or all arms of one", "arms"),
+    Action("run", "turn('against')", ("X",), "X", "Accuracy: against sparsity, search images, or all images", "axis"),
+    Action("run", "turn('level')", ("w",), "w", "Log: all, warnings and errors, or alerts only", "filter"),
     Action("run", "scroll(1)", ("pageup",), "PgUp", "Back in the log, the answers or the traces"),
     Action("run", "scroll(-1)", ("pagedown",), "PgDn", "Forward in the log, the answers or the traces"),
     Action("new", "back", ("escape",), "Esc", "Back, without starting", "back"),

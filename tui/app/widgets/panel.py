@@ -35,12 +35,12 @@ class Scene:
     """The first layer that masks and overlap show, where there is no room for all."""
     arms: int = 0
     """0: tickets of every search; n: all arms of the n-th search."""
-    axis: int = 0
+    against: int = 0
     """Which of `figures.AXES` accuracy is shown against."""
     ticket: tuple[str, int] | None = None
     """Search and round of the ticket whose figures are read."""
     level: int = 0
-    """Which of `words.LEVELS` the log shows."""
+    """Which of `words.SHOWN` the log shows."""
     log_back: int = 0
     """Lines between the newest and the last one shown."""
     question: int = 0
