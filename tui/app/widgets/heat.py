@@ -21,8 +21,12 @@ PATTERNS = ("██", "▓▓", "▓▒", "▒▒", "▒░", "░░", "░·")
 NONE = "✗"
 HERE = "▼"
 
-_FIGURES = 5
-"""Columns of a cell with a figure, at least: three digits or two and a point, and air on both sides."""
+_FIGURES = 4
+"""Columns of a cell with a figure, at least: three digits or two and a point, and air."""
+
+
+_WORDS = 60
+"""Columns from which the scale is in words."""
 
 
 @dataclass(frozen=True)
@@ -40,37 +44,38 @@ def level(share: float) -> int | None:
 
 
 def figure(share: float) -> str:
-    """A share in percent, in at most four characters, and never 0 while a weight is left."""
+    """A share in percent, in at most three characters, and never 0 while a weight is left."""
     percent = 100 * share
     if share <= 0:
         return NONE
     if percent < 0.1:
-        return "<0.1"
+        return "<.1"
     return f"{percent:.1f}" if percent < 9.95 else f"{percent:.0f}"
 
 
 def heat(
     rows: Sequence[Row], columns: Sequence[str], chosen: int | None, name: int, width: int, what: str
-) -> list[Text]:
+) -> tuple[list[Text], list[Text], list[Text]]:
     """A head (column names, and a mark over the chosen one), a line for each row, and the scale.
 
     `name` is the width of row names. Of columns that do not fit those around the chosen one are shown, and the scale
     says which of `what` that is.
     """
     room = max(width - name - 2, 4)
-    roomy = max([_FIGURES, *(len(column) + 2 for column in columns)])
-    size = next((size for size in (roomy, 2, 1) if size * len(columns) <= room), 1)
+    roomy = max([_FIGURES + 1, *(len(column) + 2 for column in columns)])
+    size = next((size for size in (roomy, _FIGURES, 2, 1) if size * len(columns) <= room), 1)
     here = len(columns) - 1 if chosen is None else chosen
     first = max(0, min(here - room // 2, len(columns) - room // size))
     last = min(len(columns), first + room // size)
-    lines = _head(columns[first:last], None if chosen is None else chosen - first, size, name + 2)
+    head = _head(columns[first:last], None if chosen is None else chosen - first, size, name + 2)
+    lines = []
     for row in rows:
         line = Text.assemble((plain(row.name, name).ljust(name) + "  ", STRONG if row.strong else ""), no_wrap=True)
         for share in row.shares[first:last]:
             line.append_text(_cell(share, size))
         lines.append(line)
     part = f"{what} {columns[first]} to {columns[last - 1]} of {len(columns)}" if last - first < len(columns) else ""
-    return lines + _scale(width, size, part)
+    return head, lines, _scale(width, size, part)
 
 
 def _cell(share: float | None, size: int) -> Text:
@@ -88,7 +93,7 @@ def _cell(share: float | None, size: int) -> Text:
 def _head(columns: Sequence[str], chosen: int | None, size: int, left: int) -> list[Text]:
     """Names of the columns, the first `left` cells in, as many as leave a blank between them; the chosen one always."""
     kept: dict[int, str] = {}
-    order = _spread(len(columns)) if any(len(name) >= size for name in columns) else list(range(len(columns)))
+    order = _spread(columns) if any(len(name) >= size for name in columns) else list(range(len(columns)))
     for i in order if chosen is None else [chosen, *order]:
         start = _start(i, columns[i], size, left)
         if all(start > at + len(name) or start + len(columns[i]) < at for at, name in kept.items()):
@@ -111,25 +116,27 @@ def _start(column: int, name: str, size: int, left: int) -> int:
     return max(end - len(name), 0) if len(name) <= size else left + column * size
 
 
-def _spread(columns: int) -> list[int]:
-    """Columns whose names are wanted where there is no room for all: the ends, and some at even steps."""
-    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 10**9) if columns <= 8 * step)
-    return list(dict.fromkeys([0, columns - 1, *range(step - 1, columns, step)]))
+def _spread(columns: Sequence[str]) -> list[int]:
+    """Columns whose names are wanted where there is no room for all: the ends, and some round numbers."""
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 10**9) if len(columns) <= 8 * step)
+    return [0, len(columns) - 1, *(i for i, name in enumerate(columns) if name.isdecimal() and int(name) % step == 0)]
 
 
 def _scale(width: int, size: int, part: str) -> list[Text]:
-    """What cells say and which columns there are, wrapped."""
-    pieces = [Text("weights alive, %", DIM)]
+    """What cells say and which columns there are, wrapped; in few words where there is little room."""
+    brief = width < _WORDS
+    pieces = [] if brief and size < _FIGURES else [Text("weights alive, %", DIM)]
     if size < _FIGURES:
-        pieces += [
-            Text.assemble((PATTERNS[i][:size], f"color({colour})"), (f" >{100 * bound:g}" if bound else " less", DIM))
-            for i, (bound, (colour, _)) in enumerate(zip(LEVELS, SHADES, strict=True))
-        ]
-    pieces.append(Text.assemble((NONE, BAD), (" none left", DIM)))
+        for pattern, bound, (colour, _) in zip(PATTERNS, LEVELS, SHADES, strict=True):
+            percent = f"{100 * bound:g}" if bound else ""
+            words = (percent + "%" * (bound == LEVELS[0])) if brief else f" >{percent}" if bound else " less"
+            pieces.append(Text.assemble((pattern[:size], f"color({colour})"), (words, DIM)))
+    pieces.append(Text.assemble((NONE, BAD), ("0" if brief and size < _FIGURES else " none left", DIM)))
     pieces += [Text(part, DIM)] * bool(part)
+    gap = " " if brief else "  "
     lines = [Text(no_wrap=True)]
     for piece in pieces:
-        if lines[-1].cell_len and lines[-1].cell_len + 2 + piece.cell_len > width:
+        if lines[-1].cell_len and lines[-1].cell_len + len(gap) + piece.cell_len > width:
             lines.append(Text(no_wrap=True))
-        lines[-1].append("  " if lines[-1].cell_len else "").append_text(piece)
+        lines[-1].append(gap if lines[-1].cell_len else "").append_text(piece)
     return lines

@@ -119,11 +119,11 @@ def _heat(
     told = [words for layer in names if (words := _collapse(layer, found, columns, what))]
     if len(told) > 2:
         told = [*told[:2], f"{NONE} and {len(told) - 2} more collapsed"]
-    head = heat([], columns, chosen, name, width, what)
-    room = height - len(head) - 1 - len(told)
-    shown, left = window(rows, scene.layer_top, room, "layers")
-    lines = heat([*shown, whole], columns, chosen, name, width, what)
-    return [*lines, *left, *(Text(plain(words, width), BAD, no_wrap=True) for words in told)]
+    head, _, scale = heat([], columns, chosen, name, width, what)
+    shown, left = window(rows, scene.layer_top, height - len(head) - 2 - len(told), "layers")
+    _, lines, _ = heat([*shown, whole], columns, chosen, name, width, what)
+    lines = [*head, *lines[:-1], *left, lines[-1], *(Text(plain(words, width), BAD, no_wrap=True) for words in told)]
+    return [*lines, *scale[: max(height - len(lines), 0)]]
 
 
 def _share(layer: Layer | None) -> float | None:

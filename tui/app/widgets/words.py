@@ -41,7 +41,10 @@ def _above(scene: Scene, width: int, height: int) -> list[Text]:
     alerts = _alerts(scene, width)
     room = max(height - LEAST_LOG - 1 - len(gone), 1)
     if len(alerts) > room:
-        alerts = [*alerts[: room - 1], Text(f"{ALERT} all {plural(len(scene.view.alerts), 'alert')}: w w", ALARM)]
+        alerts = [
+            *alerts[: room - 1],
+            Text(f"{ALERT} {plural(len(scene.view.alerts), 'alert')} in all: w shows them alone", ALARM),
+        ]
     rule = [Text("─" * width, DIM, no_wrap=True)] if gone or alerts else []
     return [*gone, *alerts, *rule]
 
