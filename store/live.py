@@ -635,7 +635,7 @@ class Live:
         )[0]["ended"]
         if memory.paid != (ended, memory.evaluated):
             memory.paid = (ended, memory.evaluated)
-            rows = answer(self._reader, cost(run))
+            rows = self._reader.rows(cost(run))
             memory.costs = tuple(Cost(**{key: row[key] for key in Cost.__dataclass_fields__}) for row in rows)
         return memory.costs
 

@@ -17,6 +17,7 @@ from store.live import Live, View
 from store.liveness import this_process
 from tests.program import FinishedRun
 from tests.tui.test_app import change, drive, one, open_run, panel, shown, until
+from tui.app.look import HERE, NONE, PATTERNS
 from tui.app.screens.run import KINDS
 from tui.app.widgets import figures, heat
 from tui.app.widgets.panel import Scene
@@ -64,8 +65,8 @@ def panel_text(db: Path, number: int, width: int, height: int, **look: object) -
 def test_a_share_is_written_in_three_characters_and_is_nothing_only_where_nothing_is_left(share):
     text = heat.figure(share)
     assert len(text) <= 3
-    assert (text == heat.NONE) == (share == 0) == (heat.level(share) is None)
-    if text not in (heat.NONE, "<.1"):
+    assert (text == NONE) == (share == 0) == (heat.level(share) is None)
+    if text not in (NONE, "<.1"):
         assert abs(float(text) - 100 * share) <= 0.5
 
 
@@ -84,13 +85,13 @@ def test_a_heat_map_keeps_its_width_and_the_chosen_column_in_sight(columns, widt
     head, (row,), _ = heat.heat([heat.Row("conv1", shares)], names, chosen, 5, width, "rounds")
     assert row.cell_len <= max(width, 11)
     if chosen is not None:
-        under = head[1].plain.index(heat.HERE)
+        under = head[1].plain.index(HERE)
         assert under < row.cell_len
         assert re.search(rf"\b{chosen + 1}\b", head[0].plain), "the chosen round has its number"
 
 
 def test_levels_differ_in_their_patterns_too():
-    assert len(set(heat.PATTERNS)) == len(heat.LEVELS)
+    assert len(set(PATTERNS)) == len(heat.LEVELS)
 
 
 def test_cells_hold_the_share_of_weights_alive_of_each_layer_and_round(store):
@@ -459,12 +460,34 @@ def test_a_vanished_engine_shows_its_last_words_and_how_to_go_on(store, tmp_path
         await pilot.press("6")
         await until(pilot, lambda: "no more room" in panel(app, 6))
         text = re.sub(r"\s+", " ", panel(app, 6))
-        assert "the engine has gone without a word; its last sign of life was at" in text
-        assert "at colt seed 0 round 3 member 1" in text
+        assert re.search(r"the engine has gone; last sign of life [\d:]+, at colt seed 0 round 3 member 1", text)
         assert "MemoryError: ␛[2Jno more room" in text
         assert "r resumes from its last checkpoint" in text
 
     drive(store, scenario)
+
+
+def test_a_failed_engine_shows_its_message_where_it_printed_nothing(store):
+    change(store, "UPDATE runs SET state = 'failed', message = 'no space left'")
+    change(store, "UPDATE attempts SET outcome = 'failed', last_words = 'no space left'")
+    text = panel_text(store, 6, 78, 16)
+    assert "✗ the engine failed; last sign of life" in text
+    assert "│ no space left" in text
+
+
+def test_what_a_round_ended_with_is_read_once_and_costs_when_there_are_others(store, monkeypatch):
+    run = one(store, "SELECT id FROM runs")
+    live = Live(store)
+    first = live.view(run)
+    asked: list[str] = []
+    read = live._reader.rows
+    monkeypatch.setattr(live._reader, "rows", lambda sql, *values: asked.append(sql) or read(sql, *values))
+    assert live.view(run) == first
+    assert not [sql for sql in asked if "FROM layers" in sql or "FROM overlaps" in sql or "cost_by_round" in sql]
+    change(store, "DELETE FROM evaluations WHERE id = (SELECT max(id) FROM evaluations)")
+    live.view(run)
+    assert [sql for sql in asked if "cost_by_round" in sql]
+    live.close()
 
 
 # Faults

@@ -170,7 +170,7 @@ def _columns(turn: Turn, width: int) -> list[_Column]:
     columns = [
         _Column("round", lambda past: str(past.round)),
         _Column("trained", _trained),
-        _Column("images", lambda past: count(past.images), wanted=1),
+        _Column("images", lambda past: count(past.images) if past.images or past.step == "done" else DASH, wanted=1),
         _Column("removed", lambda past: DASH if past.removed is None else count(past.removed), wanted=3),
         _Column("sparsity", lambda past: percent(past.sparsity) if past.removed is not None else DASH),
     ]
@@ -181,7 +181,7 @@ def _columns(turn: Turn, width: int) -> list[_Column]:
         ]
     columns += [
         _Column("rewound to", lambda past: DASH if past.start_step is None else f"step {past.start_step}", wanted=2),
-        _Column("time", lambda past: duration(past.seconds), wanted=4),
+        _Column("time", lambda past: duration(past.seconds if past.seconds or past.step == "done" else None), wanted=4),
     ]
 
     def needed() -> int:

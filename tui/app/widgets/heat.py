@@ -11,15 +11,11 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from tui.app.look import ACCENT, BAD, DIM, SHADES, STRONG
+from tui.app.look import ACCENT, BAD, DIM, HERE, NONE, PATTERNS, SHADES, STRONG
 from tui.plain import plain
 
 LEVELS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.0)
 """A level holds the shares above its bound and up to the one before."""
-
-PATTERNS = ("██", "▓▓", "▓▒", "▒▒", "▒░", "░░", "░·")
-NONE = "✗"
-HERE = "▼"
 
 _FIGURES = 4
 """Columns of a cell with a figure, at least: three digits or two and a point, and air."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 from rich.text import Text
 
 from store.live import Layer, Turn
-from tui.app.look import BAD, DIM, STRONG, note, series
+from tui.app.look import BAD, DIM, NONE, STRONG, note, series
 from tui.app.widgets.bars import bar, colour_of, over, place, scrolled, window
-from tui.app.widgets.heat import NONE, Row, heat
+from tui.app.widgets.heat import Row, heat
 from tui.app.widgets.panel import Kind, Scene
 from tui.app.wording import count, layer_name, percent
 from tui.drawing import Series

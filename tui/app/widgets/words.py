@@ -35,7 +35,7 @@ def draw(scene: Scene, width: int, height: int) -> list[Text]:
 
 def _above(scene: Scene, width: int, height: int) -> list[Text]:
     """Why the engine has gone, and alerts as far as they leave the log some lines."""
-    gone = _gone(scene, width)
+    gone = _gone(scene, width, height)
     if SHOWN[scene.level] == "alerts only":
         return gone
     alerts = _alerts(scene, width)
@@ -49,22 +49,21 @@ def _above(scene: Scene, width: int, height: int) -> list[Text]:
     return [*gone, *alerts, *rule]
 
 
-def _gone(scene: Scene, width: int) -> list[Text]:
+def _gone(scene: Scene, width: int, height: int) -> list[Text]:
     """An engine that has gone or failed: when and at what, its last words, and what can be done."""
     run, last = scene.view.run, scene.view.last
     if last is None:
         return []
     glyph, style = STATES[run.state]
-    first = "the engine has gone without a word" if run.state == "lost" else "the engine failed"
+    first = "the engine has gone" if run.state == "lost" else "the engine failed"
     doing = f", at {plain(last.doing)}" if last.doing else ""
-    words = f"{glyph} {first}; its last sign of life was at {moment(last.heartbeat)}{doing}"
+    words = f"{glyph} {first}; last sign of life {plain(moment(last.heartbeat))}{doing}"
     rows = [Text(line, f"bold {style}") for line in textwrap.wrap(words, max(width, 12))]
-    said = [plain(last.words)] if last.words and run.state == "failed" else []
-    for line in [*said, *(plain(line.rstrip()) for line in last.printed)]:
-        rows.append(Text.assemble(("  │ ", DIM), plain(line, max(width - 4, 1)), no_wrap=True))
+    printed = last.printed or ((last.words,) if last.words else ())
+    for line in printed[-max(height // 3, 1) :]:
+        rows.append(Text.assemble(("  │ ", DIM), plain(line.rstrip(), max(width - 4, 1)), no_wrap=True))
     ended = sum(len(lane.done) for lane in scene.view.lanes)
-    rows += note(f"r resumes from its last checkpoint: {plural(ended, 'round')} so far stay as they are", width)
-    return rows
+    return rows + note(f"r resumes from its last checkpoint; {plural(ended, 'round')} so far stay", width)
 
 
 def _alerts(scene: Scene, width: int) -> list[Text]:
@@ -101,7 +100,7 @@ def _nothing(scene: Scene, above: bool, width: int) -> list[Text]:
 
 
 def _entry(lead: str, message: str, style: str, width: int) -> list[Text]:
-    lead = lead.ljust(8)
+    lead = plain(lead).ljust(8)
     pieces = textwrap.wrap(message, max(width - len(lead) - 2, 12)) or [""]
     return [
         Text.assemble((lead if i == 0 else " " * len(lead), DIM), "  ", (piece, style))
