@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 from rich.text import Text
 
@@ -67,23 +69,26 @@ def heat(
     lines = []
     for row in rows:
         line = Text.assemble((plain(row.name, name).ljust(name) + "  ", STRONG if row.strong else ""), no_wrap=True)
-        for share in row.shares[first:last]:
-            line.append_text(_cell(share, size))
+        # Cells alike that touch are one piece: a style each would be most of what a terminal is sent.
+        cells = [_cell(share, size) for share in row.shares[first:last]]
+        for style, alike in groupby(cells, key=itemgetter(1)):
+            line.append("".join(words for words, _ in alike), style)
         lines.append(line)
     part = f"{what} {columns[first]} to {columns[last - 1]} of {len(columns)}" if last - first < len(columns) else ""
     return head, lines, _scale(width, size, part)
 
 
-def _cell(share: float | None, size: int) -> Text:
+def _cell(share: float | None, size: int) -> tuple[str, str]:
+    """What a cell of `size` columns holds, and its style."""
     if share is None:
-        return Text(" " * size)
+        return " " * size, ""
     at = level(share)
     if at is None:
-        return Text(f"{NONE:>{size - 1}} " if size >= _FIGURES else NONE * size, BAD)
+        return (f"{NONE:>{size - 1}} " if size >= _FIGURES else NONE * size), BAD
     colour, ink = SHADES[at]
     if size >= _FIGURES:
-        return Text(f"{figure(share):>{size - 1}} ", f"color({ink}) on color({colour})")
-    return Text(PATTERNS[at][:size], f"color({colour})")
+        return f"{figure(share):>{size - 1}} ", f"color({ink}) on color({colour})"
+    return PATTERNS[at][:size], f"color({colour})"
 
 
 def _head(columns: Sequence[str], chosen: int | None, size: int, left: int) -> list[Text]:

@@ -16,6 +16,8 @@ from tui.questions import verdict
 SHOWN = ("all", "warnings and errors", "alerts only")
 """Which lines are shown; alerts always are."""
 
+LOUD = ("warning", "error")
+
 LEAST_LOG = 3
 """Lines that the log keeps under alerts, however many these are."""
 
@@ -23,7 +25,8 @@ LEAST_LOG = 3
 def draw(scene: Scene, width: int, height: int) -> list[Text]:
     """What stays in sight, a rule, and the newest lines that fit, `scene.log_back` lines back."""
     above = _above(scene, width, height)
-    rows, room = _rows(scene, width), height - len(above)
+    room = height - len(above)
+    rows = _rows(scene, width, scene.log_back + room)
     if not rows:
         return [*above, *_nothing(scene, bool(above), width)]
     back = min(scene.log_back, max(len(rows) - room, 0))
@@ -73,21 +76,29 @@ def _alerts(scene: Scene, width: int) -> list[Text]:
     return rows
 
 
-def _rows(scene: Scene, width: int) -> list[Text]:
-    """Every line there is to scroll through."""
+def _rows(scene: Scene, width: int, most: int) -> list[Text]:
+    """What there is to scroll through: alerts alone, or the last lines of the log, `most` or more where it has them."""
     shown = SHOWN[scene.level]
     if shown == "alerts only":
         return _alerts(scene, width)
-    log = [line for line in scene.view.log if shown == "all" or line.level in ("warning", "error")]
-    more = f"older lines: tombola log {scene.view.run.id}" if len(scene.view.log) >= LOG_LINES else ""
-    rows = note(more, width) if more else []
-    for line in log:
-        word = f"{plain(line.level)}: " if line.level in ("warning", "error") else ""
-        rows += _entry(moment(line.at), word + plain(line.message), LEVELS.get(line.level, ""), width)
+    entries = [
+        (moment(line.at), f"{line.level}: {line.message}" if line.level in LOUD else line.message, line.level)
+        for line in scene.view.log
+        if shown == "all" or line.level in LOUD
+    ]
+    if len(scene.view.log) >= LOG_LINES:
+        entries.insert(0, ("", f"older lines: tombola log {scene.view.run.id}", ""))
     for check in scene.view.checks if shown == "all" else ():
         if not check.part:  # parts are among the questions
-            rows += _entry(f"{verdict(check):<11}", plain(check.sentence), "", width)
-    return rows
+            entries.append((f"{verdict(check):<11}", check.sentence, ""))
+    found: list[list[Text]] = []
+    count = 0
+    for lead, message, level in reversed(entries):  # a long log is not wrapped for the sake of its end
+        if count >= most:
+            break
+        found.append(_entry(lead, plain(message), LEVELS.get(level, ""), width))
+        count += len(found[-1])
+    return [row for rows in reversed(found) for row in rows]
 
 
 def _nothing(scene: Scene, above: bool, width: int) -> list[Text]:
@@ -111,8 +122,8 @@ def _entry(lead: str, message: str, style: str, width: int) -> list[Text]:
 def _scrolled(scene: Scene, width: int, height: int, pages: int) -> dict[str, int]:
     """Back in the log; alerts, of which the newest is first, go the other way."""
     room = height - len(_above(scene, width, height))
-    most = max(len(_rows(scene, width)) - room, 0)
     step = pages * max(room - 1, 1) * (-1 if SHOWN[scene.level] == "alerts only" else 1)
+    most = max(len(_rows(scene, width, scene.log_back + abs(step) + room)) - room, 0)
     return {"log_back": max(0, min(min(scene.log_back, most) + step, most))}
 
 
