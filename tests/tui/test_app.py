@@ -279,7 +279,9 @@ def test_any_size_will_do(store, size):
     drive(store, scenario)
 
 
-def test_a_fault_in_a_panel_stays_in_that_panel(store, monkeypatch):
+def test_a_fault_in_a_panel_stays_in_that_panel_and_is_written_down_once(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
     def fails(*_):
         raise RuntimeError("no such luck")
 
@@ -290,7 +292,11 @@ def test_a_fault_in_a_panel_stays_in_that_panel(store, monkeypatch):
                 object.__setattr__(each.kind, "draw", fails)
         await pilot.press("left")
         await until(pilot, lambda: "this panel failed" in panel(app, 3))
+        await pilot.press("right")
+        await until(pilot, lambda: "masks · colt seed 0 round 2" in shown(app))
         assert "colt" in panel(app, 1)
+        (faults,) = tmp_path.rglob("faults.log")
+        assert faults.read_text().count("no such luck") == 2, "in the line that raises it and in what is raised"
 
     kept = KINDS[3].draw
     try:

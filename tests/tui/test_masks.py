@@ -493,7 +493,9 @@ def test_what_a_round_ended_with_is_read_once_and_costs_when_there_are_others(st
 # Faults
 
 
-def test_a_fault_in_a_key_of_a_panel_is_said_and_the_app_goes_on(store, monkeypatch):
+def test_a_fault_in_a_key_of_a_panel_is_said_and_the_app_goes_on(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
     def fails(*_):
         raise RuntimeError("no such luck")
 
@@ -503,6 +505,8 @@ def test_a_fault_in_a_key_of_a_panel_is_said_and_the_app_goes_on(store, monkeypa
         await open_run(app, pilot)
         await pilot.press("3", "v")
         await until(pilot, lambda: "masks could not take that key" in shown(app))
+        (faults,) = tmp_path.rglob("faults.log")
+        assert "no such luck" in faults.read_text()
         await pilot.press("4", "o")
         await until(pilot, lambda: "overlap of what was kept" in shown(app))
 

@@ -32,6 +32,7 @@ from tui.app.widgets.questions import QUESTIONS
 from tui.app.widgets.sets import SETS
 from tui.app.widgets.traces import TRACES
 from tui.app.widgets.words import LOG
+from tui.crash import record
 from tui.gallery import Gallery, gallery
 from tui.plain import plain
 
@@ -228,8 +229,7 @@ class RunScreen(PlaceScreen):
         try:
             changes = KINDS[number].turns[name](self._scene, size.width, size.height, by)
         except Exception as error:  # as in drawing, it stays with the panel
-            self.log.error(f"panel {number}, {name}: {error!r}")
-            self.tombola.say(f"{KINDS[number].title} could not take that key: {error!r}", "error")
+            self.tombola.say(f"{KINDS[number].title} could not take that key: {record(error)}", "error")
             return
         if isinstance(changes, str):
             self.tombola.say(changes)

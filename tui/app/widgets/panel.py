@@ -1,6 +1,6 @@
 """A panel of a run's screen: a function from a scene to lines, drawn again when what it shows has changed.
 
-A fault in a panel is shown in that panel; the rest of the screen goes on.
+A fault in a panel is shown in that panel and written down; the rest of the screen goes on.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from textual.events import Resize
 
 from store.live import View
 from tui.app.widgets.canvas import Canvas
+from tui.crash import record
 from tui.gallery import Gallery
 from tui.plain import plain
 
@@ -84,6 +85,7 @@ class Panel(Canvas):
         self.number, self.kind = number, kind
         self._scene: Scene | None = None
         self._drawn: Hashable = None
+        self._fault = ""
 
     def show(self, scene: Scene) -> None:
         """Show this scene from now on; drawn only where the panel can be seen."""
@@ -108,6 +110,8 @@ class Panel(Canvas):
             lines = self.kind.draw(scene, size.width, size.height)
             self._drawn = wanted
         except Exception as error:  # whatever it is, it stays in this panel
-            self.log.error(f"panel {self.number}: {error!r}")
+            if repr(error) != self._fault:  # which may come back with every snapshot
+                self._fault = repr(error)
+                self.log.error(record(error))
             lines = [Text(plain(f"this panel failed: {error!r}"), "color(203)")]
         self.paint(lines)
