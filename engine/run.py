@@ -157,9 +157,7 @@ class _Attempt:
             self.record.log("warning", f"on {where.words}: {where.note}")
         self.record.log("info", f"training on {where.words}: {plan.words}")
         if plan.device != "cpu" and self.experiment.recipe.precision == "float32":
-            self.record.log(
-                "info", "in float32 as asked: recipe.precision = tf32, or bfloat16, is several times as fast"
-            )
+            self.record.log("info", "in float32 as asked: recipe.precision = tf32, or bfloat16, is several times as fast")
         folder = run_folder(self.files, self.run)
         afresh = self.experiment.afresh
         elsewhere = None if afresh else Elsewhere(self.writer, self.run, plan.as_dict(), versions(self.data))
