@@ -23,6 +23,11 @@ def run_folder(root: Path, run: str) -> Path:
     return root / "runs" / run
 
 
+def engine_log(root: Path, run: str) -> Path:
+    """Where the engine of a run prints to: nothing, unless something broke."""
+    return run_folder(root, run) / "engine.log"
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
@@ -17,8 +18,10 @@ from typing import Any
 
 from store.answers import Check, checks_of
 from store.comparing import Comparison, compare
+from store.errors import StoreError
+from store.files import engine_log
 from store.reading import LISTING, Reader
-from store.report import answer, curves, samples
+from store.report import answer, cost, curves, samples
 from store.report import checks as report_checks
 
 LOG_LINES = 1000
@@ -26,6 +29,10 @@ LOG_LINES = 1000
 
 MOST_SAMPLES = 1000
 """Samples of the machine that the app keeps of an attempt; of more, every second one, or fewer."""
+PRINTED_LINES = 6
+"""Lines that a broken engine printed last: the end of a traceback, which says what and where."""
+
+PRINTED_BYTES = 8192
 
 
 @dataclass(frozen=True)
@@ -149,6 +156,58 @@ class Overlap:
 
 
 @dataclass(frozen=True)
+class Pair:
+    """Agreement of two members' sets, all layers pooled: intersection over union, and what chance would give."""
+
+    sets: str
+    a: int
+    b: int
+    iou: float | None
+    chance: float | None
+
+
+@dataclass(frozen=True)
+class Past:
+    """What a round did, as far as it is: 0 is the training to the rewind point."""
+
+    round: int
+    step: str
+    members: int
+    epochs: int
+    """Of its longest training."""
+    images: int
+    """Training images, charged in full."""
+    seconds: float
+    """Time its trainings took; those that another run or search has done took none here."""
+    removed: int | None
+    """Prunable weights that its ticket lacks of those alive when it began; None before it has a ticket."""
+    sparsity: float
+    start_step: int | None
+    """Optimizer steps behind the weights that it went back to."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Training images up to a round, mean over seeds: of the search, and with the training of its tickets so far."""
+
+    search: str
+    round: int
+    images: float
+    images_with_evaluation: float
+
+
+@dataclass(frozen=True)
+class Last:
+    """What is known of an engine that has gone or failed: its last sign of life, what it was at, what it said and what
+    it printed last, oldest line first."""
+
+    heartbeat: str
+    doing: str
+    words: str
+    printed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Chosen:
     """Training samples that a round chose for the next: how many, and how many by what. None where it has no reasons:
     it was drawn at random (`drawn`), or is that of the round before."""
@@ -266,6 +325,14 @@ class Turn:
     traces: tuple[Trace, ...] = ()
     before: tuple[tuple[int, tuple[Curve, ...]], ...] = ()
     """Curves of the rounds before it, by round; empty unless they were asked for."""
+    rounds: tuple[Past, ...] = ()
+    """What every round of the search and seed did, the oldest first."""
+    masks: tuple[tuple[int, tuple[Layer, ...]], ...] = ()
+    """Layers under the common mask by round, of every round that has ended."""
+    members_masks: tuple[tuple[int, tuple[Layer, ...]], ...] = ()
+    """Layers under the members' own masks by member, of `pruned`; none where a round trains one network."""
+    pairs: tuple[Pair, ...] = ()
+    """Overlap of every two members, of `pruned`."""
     epsilon: float | None = None
     """Distance that a mask at rest stays below, where its search ends trainings early."""
 
@@ -288,10 +355,14 @@ class View(Preview):
     """All that the screen of a run shows."""
 
     turn: Turn | None
+    costs: tuple[Cost, ...]
+    last: Last | None
+    """None while the engine lives or has ended in order."""
     chosen: tuple[Chosen, ...]
     samples: int
     """Training samples of the whole data, as far as the trainings let tell; 0 while no round has chosen any."""
     alerts: tuple[Line, ...]
+    """The oldest first. Of each, `level` is its kind, and the message begins with where it was noticed."""
     log: tuple[Line, ...]
     machine: tuple[Worked, ...] = ()
     """Attempts that have a sample, in their order."""
@@ -305,11 +376,15 @@ class _Memory:
     """The spec as it is stored: a check that is asked later changes it."""
     spec: dict[str, Any]
     epochs: dict[int, list[tuple[Any, ...]]] = field(default_factory=dict)
-    pruned: dict[int, tuple[tuple[Layer, ...], tuple[Overlap, ...]]] = field(default_factory=dict)
+    layers: dict[int, dict[int | None, tuple[Layer, ...]]] = field(default_factory=dict)
+    """By round that has ended, then by member; None: the common mask."""
+    overlaps: dict[int, tuple[tuple[Overlap, ...], tuple[Pair, ...]]] = field(default_factory=dict)
     traces: dict[int, tuple[int, tuple[Trace, ...]]] = field(default_factory=dict)
     """By training: how many rows there were, and what they say."""
     evaluated: tuple[Any, ...] = ()
     figures: tuple[Figure, ...] = ()
+    paid: tuple[Any, ...] = ()
+    costs: tuple[Cost, ...] = ()
     answered: tuple[Any, ...] = ()
     checks: tuple[Check, ...] = ()
     log: tuple[Line, ...] = ()
@@ -384,6 +459,8 @@ class Live:
             checks=self._checks(run, memory),
             asked=_asked(memory.spec),
             turn=self._turn(listed, memory, lanes, focus, before),
+            costs=self._costs(run, memory),
+            last=self._last(listed) if listed.state in ("lost", "failed") else None,
             chosen=chosen,
             samples=self._samples(run) if chosen else 0,
             alerts=self._alerts(listed),
@@ -460,7 +537,9 @@ class Live:
         earlier = [round for round in begun if round < number] if before else []
         stop = memory.spec["searches"][lane.search].get("stop") or {}
         pruned = max((r.round for r in lane.done if r.round <= number), default=None)
-        layers, overlaps = self._pruned(ids[pruned], memory) if pruned else ((), ())
+        masks = {r.round: self._layers(ids[r.round], memory) for r in lane.done}
+        layers = masks[pruned] if pruned else {}
+        overlaps, pairs = self._overlaps(ids[pruned], memory) if pruned else ((), ())
         by_round = self._reader.rows(
             "SELECT round, sets, iou, chance FROM overlap_by_round WHERE run = ? AND search = ? AND seed = ?"
             " ORDER BY round",
@@ -472,11 +551,15 @@ class Live:
             members=len(curves),
             curves=curves,
             pruned=pruned,
-            layers=layers,
+            layers=layers.get(None, ()),
             overlaps=overlaps,
             overlaps_by_round=tuple((r["round"], r["sets"], r["iou"], r["chance"]) for r in by_round),
             traces=traces,
             before=tuple((round, self._curves(ids[round], memory)[0]) for round in earlier),
+            rounds=self._rounds(run, lane, masks),
+            masks=tuple((number, by_member.get(None, ())) for number, by_member in masks.items()),
+            members_masks=tuple((member, own) for member, own in layers.items() if member is not None),
+            pairs=pairs,
             epsilon=stop.get("epsilon"),
         )
 
@@ -521,25 +604,54 @@ class Live:
             seen += [tuple(row.values()) for row in rows]
         return seen
 
-    def _pruned(self, round_id: int, memory: _Memory) -> tuple[tuple[Layer, ...], tuple[Overlap, ...]]:
-        if round_id not in memory.pruned:
-            layers = self._reader.rows(
-                "SELECT layer, kind, prunable, total, before, alive FROM layers WHERE round = ? AND member IS NULL"
-                " ORDER BY position",
+    def _layers(self, round_id: int, memory: _Memory) -> dict[int | None, tuple[Layer, ...]]:
+        if round_id not in memory.layers:
+            found: dict[int | None, list[Layer]] = {}
+            for row in self._reader.rows(
+                "SELECT member, layer, kind, prunable, total, before, alive FROM layers WHERE round = ?"
+                " ORDER BY member, position",
                 (round_id,),
-            )
-            overlaps = self._reader.rows(
-                "SELECT o.layer, o.sets, 1.0 * sum(o.both) / nullif(sum(o.either), 0) AS iou,"
+            ):
+                member = row.pop("member")
+                found.setdefault(member, []).append(Layer(**{**row, "prunable": bool(row["prunable"])}))
+            memory.layers[round_id] = {member: tuple(layers) for member, layers in found.items()}
+        return memory.layers[round_id]
+
+    def _overlaps(self, round_id: int, memory: _Memory) -> tuple[tuple[Overlap, ...], tuple[Pair, ...]]:
+        if round_id not in memory.overlaps:
+            agreement = (
+                "1.0 * sum(o.both) / nullif(sum(o.either), 0) AS iou,"
                 " sum(o.expected) / nullif(sum(o.count_a + o.count_b - o.expected), 0) AS chance FROM overlaps AS o"
+            )
+            layers = self._reader.rows(
+                f"SELECT o.layer, o.sets, {agreement}"
                 " LEFT JOIN layers AS l ON l.round = o.round AND l.member IS NULL AND l.layer = o.layer"
                 " WHERE o.round = ? GROUP BY o.layer, o.sets ORDER BY l.position",
                 (round_id,),
             )
-            memory.pruned[round_id] = (
-                tuple(Layer(**{**row, "prunable": bool(row["prunable"])}) for row in layers),
-                tuple(Overlap(**row) for row in overlaps),
+            pairs = self._reader.rows(
+                f"SELECT o.sets, o.a, o.b, {agreement} WHERE o.round = ? GROUP BY o.sets, o.a, o.b", (round_id,)
             )
-        return memory.pruned[round_id]
+            memory.overlaps[round_id] = (
+                tuple(Overlap(**row) for row in layers),
+                tuple(Pair(**row) for row in pairs),
+            )
+        return memory.overlaps[round_id]
+
+    def _rounds(self, run: Run, lane: Lane, masks: dict[int, dict[int | None, tuple[Layer, ...]]]) -> tuple[Past, ...]:
+        rows = self._reader.rows(
+            "SELECT x.round, x.step, count(m.member) AS members, ifnull(max(t.epochs), 0) AS epochs,"
+            " ifnull(x.images, 0) AS images, ifnull(sum(t.seconds), 0.0) AS seconds, x.sparsity, k.start_step"
+            " FROM searches AS s JOIN rounds AS x ON x.search = s.id LEFT JOIN tickets AS k ON k.round = x.id"
+            " LEFT JOIN members AS m ON m.round = x.id LEFT JOIN trainings AS t ON t.id = m.training"
+            " WHERE s.run = ? AND s.name = ? AND x.seed = ? GROUP BY x.id ORDER BY x.round",
+            (run.id, *lane.key),
+        )
+        removed = {
+            number: sum(layer.before - layer.alive for layer in by_member.get(None, ()) if layer.prunable)
+            for number, by_member in masks.items()
+        }
+        return tuple(Past(**row, removed=removed.get(row["round"])) for row in rows)
 
     # Samples
 
@@ -577,6 +689,19 @@ class Live:
             memory.figures = tuple(Figure(**row) for row in rows)
         return memory.figures
 
+    def _costs(self, run: str, memory: _Memory) -> tuple[Cost, ...]:
+        """Cost of every ticket: read when a round has ended or a ticket has been evaluated since."""
+        ended = self._reader.rows(
+            "SELECT count(*) AS ended FROM searches AS s JOIN rounds AS x ON x.search = s.id"
+            " WHERE s.run = ? AND x.step = 'done'",
+            (run,),
+        )[0]["ended"]
+        if memory.paid != (ended, memory.evaluated):
+            memory.paid = (ended, memory.evaluated)
+            rows = self._reader.rows(cost(run))
+            memory.costs = tuple(Cost(**{key: row[key] for key in Cost.__dataclass_fields__}) for row in rows)
+        return memory.costs
+
     def _checks(self, run: str, memory: _Memory) -> tuple[Check, ...]:
         """Answers with their curves, which are means that SQLite takes again and again: only when there are others."""
         rows = answer(self._reader, report_checks(run))
@@ -591,8 +716,14 @@ class Live:
     # Words
 
     def _alerts(self, run: Run) -> tuple[Line, ...]:
-        """Those that the engine wrote; of one that has gone and writes no more, since when it is silent."""
-        rows = self._reader.rows("SELECT at, kind AS level, message FROM alerts WHERE run = ? ORDER BY id", (run.id,))
+        """Those that the engine wrote, with where; of one that has gone and writes no more, since when it is silent."""
+        rows = self._reader.rows(
+            "SELECT a.at, a.kind AS level,"
+            " ifnull(s.name || ' seed ' || x.seed || ' round ' || x.round || ': ', '') || a.message AS message"
+            " FROM alerts AS a LEFT JOIN rounds AS x ON x.id = a.round LEFT JOIN searches AS s ON s.id = x.search"
+            " WHERE a.run = ? ORDER BY a.id",
+            (run.id,),
+        )
         told = [Line(**row) for row in rows]
         if run.state == "lost":
             since = self._reader.rows(
@@ -602,6 +733,15 @@ class Live:
             )[0]["at"]
             told.append(Line(since, "no heartbeat", "no sign of life of its engine since"))
         return tuple(told)
+
+    def _last(self, run: Run) -> Last | None:
+        """None where no engine has begun on the run."""
+        rows = self._reader.rows(
+            "SELECT a.heartbeat, a.doing, a.last_words AS words, r.files FROM attempts AS a"
+            " JOIN runs AS r ON r.id = a.run WHERE a.run = ? ORDER BY a.id DESC LIMIT 1",
+            (run.id,),
+        )
+        return Last(printed=_printed(Path(rows[0].pop("files")), run.id), **rows[0]) if rows else None
 
     def _log(self, run: str, memory: _Memory) -> tuple[Line, ...]:
         rows = self._reader.rows(
@@ -660,6 +800,17 @@ def _turning(lanes: tuple[Lane, ...]) -> Lane | None:
     seeds = list(dict.fromkeys(lane.seed for lane in lanes))
     turning = [lane for seed in seeds for lane in lanes if lane.seed == seed and lane.state == "turning"]
     return next(iter(turning or lanes), None)
+
+
+def _printed(files: Path, run: str) -> tuple[str, ...]:
+    """The last lines that the engine printed; none where its log cannot be read from here."""
+    try:
+        with engine_log(files, run).open("rb") as log:
+            log.seek(-min(log.seek(0, os.SEEK_END), PRINTED_BYTES), os.SEEK_END)
+            lines = log.read().decode(errors="replace").split("\n")
+    except (OSError, StoreError):
+        return ()
+    return tuple(line for line in lines if line.strip())[-PRINTED_LINES:]
 
 
 def _run(row: dict[str, Any], accuracy: float | None) -> Run:

@@ -19,7 +19,7 @@ from store import editing
 from store.connection import connect, transaction
 from store.editing import create_run, never_began, set_state
 from store.errors import StoreError
-from store.files import run_folder
+from store.files import engine_log
 from store.liveness import state_of
 
 if TYPE_CHECKING:
@@ -268,11 +268,6 @@ def ours(run: str) -> bool:
 def gone(run: str) -> bool:
     """Whether an engine that this process started for `run` has ended."""
     return run in _engines and _engines[run].poll() is not None
-
-
-def engine_log(files: Path, run: str) -> Path:
-    """Where the engine of a run prints to: nothing, unless something broke."""
-    return run_folder(files, run) / "engine.log"
 
 
 def _spawn(db: Path, files: Path, run: str, claim: str = "") -> None:

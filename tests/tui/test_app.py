@@ -246,7 +246,7 @@ def test_arrows_choose_search_seed_and_round(store):
         newest = int(re.search(r"members · colt seed 0 round (\d+)", shown(app))[1])
         await pilot.press("left")
         await until(pilot, lambda: f"members · colt seed 0 round {newest - 1}" in shown(app))
-        assert f"sparsity · colt seed 0 round {newest - 1}" in shown(app)
+        assert f"masks · colt seed 0 round {newest - 1}" in shown(app)
         await pilot.press("f")
         await until(pilot, lambda: f"members · colt seed 0 round {newest}" in shown(app))
 
@@ -285,7 +285,9 @@ def test_any_size_will_do(store, size):
     drive(store, scenario)
 
 
-def test_a_fault_in_a_panel_stays_in_that_panel(store, monkeypatch):
+def test_a_fault_in_a_panel_stays_in_that_panel_and_is_written_down_once(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
     def fails(*_):
         raise RuntimeError("no such luck")
 
@@ -296,7 +298,11 @@ def test_a_fault_in_a_panel_stays_in_that_panel(store, monkeypatch):
                 object.__setattr__(each.kind, "draw", fails)
         await pilot.press("left")
         await until(pilot, lambda: "this panel failed" in panel(app, 3))
+        await pilot.press("right")
+        await until(pilot, lambda: "masks · colt seed 0 round 2" in shown(app))
         assert "colt" in panel(app, 1)
+        (faults,) = tmp_path.rglob("faults.log")
+        assert faults.read_text().count("no such luck") == 2, "in the line that raises it and in what is raised"
 
     kept = KINDS[3].draw
     try:

@@ -67,6 +67,26 @@ VERDICT_STYLES = {
 
 LEVELS = {"debug": "color(245)", "info": "", "warning": "color(178)", "error": "color(203)"}
 
+SHADES = ((153, 16), (111, 16), (68, 16), (243, 16), (137, 16), (130, 16), (94, 231))
+"""Colours of cells from full to almost empty, and of figures on them: light to dark, blue to orange, so that eyes that
+tell no red from green can tell them."""
+
+PATTERNS = ("██", "▓▓", "▓▒", "▒▒", "▒░", "░░", "░·")
+"""What such cells are filled with where there is no room for figures."""
+
+NONE = "✗"
+"""In place of a share of which nothing is left."""
+
+HERE = "▼"
+"""Over the column that is chosen."""
+
+BAD = "bold color(203)"
+
+ALERT = "!"
+"""Before what a person should know, in the colour of alarm."""
+
+ALARM = "bold color(208)"
+
 DIM = "color(245)"
 STRONG = "bold"
 ACCENT = "color(179)"

@@ -59,7 +59,7 @@ def _print(lines: list[dict[str, Any]], as_json: bool) -> None:
 
 
 def _print_engine_log(row: dict[str, Any]) -> None:
-    from tui.launch import engine_log
+    from store.files import engine_log
 
     path = engine_log(files_of(row), row["id"])
     try:

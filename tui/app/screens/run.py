@@ -20,22 +20,24 @@ from tui.app.look import ACCENT, DIM
 from tui.app.screens.base import PlaceScreen
 from tui.app.watching import RunSeen, Wish
 from tui.app.widgets import sets
-from tui.app.widgets.bars import LAYERS, OVERLAP
 from tui.app.widgets.canvas import Canvas
 from tui.app.widgets.curves import CURVES
 from tui.app.widgets.drum import DRUM
 from tui.app.widgets.figures import FIGURES
 from tui.app.widgets.heads import idle_calls, run_lines
 from tui.app.widgets.machine import MACHINE
+from tui.app.widgets.masks import MASKS
+from tui.app.widgets.overlap import OVERLAP
 from tui.app.widgets.panel import Panel, Scene
 from tui.app.widgets.questions import QUESTIONS
 from tui.app.widgets.sets import SETS
 from tui.app.widgets.traces import TRACES
 from tui.app.widgets.words import LOG
+from tui.crash import record
 from tui.gallery import Gallery, gallery
 from tui.plain import plain
 
-KINDS = {1: DRUM, 2: CURVES, 3: LAYERS, 4: OVERLAP, 5: FIGURES, 6: LOG, 7: QUESTIONS, 8: SETS, 9: TRACES, 0: MACHINE}
+KINDS = {1: DRUM, 2: CURVES, 3: MASKS, 4: OVERLAP, 5: FIGURES, 6: LOG, 7: QUESTIONS, 8: SETS, 9: TRACES, 0: MACHINE}
 """By number, in the order of their keys."""
 
 PLACED = (1, 5, 2, 3, 4, 6)
@@ -113,7 +115,8 @@ class RunScreen(PlaceScreen):
         if width < 1:
             return
         head = self.query_one("#head", Canvas)
-        head.paint(run_lines(self.run, head.size.width or width))
+        alerts = len(self._scene.view.alerts) if self._scene is not None else 0
+        head.paint(run_lines(self.run, head.size.width or width, alerts))
         elsewhere = {f"turn('{name}')" for number in KINDS.keys() - self._shown for name in KINDS[number].turns}
         alone = len(self._shown) == 1
         self.draw_foot({*idle_calls(self.run), *elsewhere}, KINDS[self._shown[0]].keys if alone else None)
@@ -158,8 +161,15 @@ class RunScreen(PlaceScreen):
             shown = self._shown == [number]
             line.append(f" {number} ", f"bold {ACCENT}{' reverse' if shown else ''}")
             line.append(name, f"bold {ACCENT} reverse" if shown else DIM)
-        heading = KINDS[self._tab].heading(self._scene) if self._scene is not None else ""
+        heading = self._heading(self._scene) if self._scene is not None else ""
         return [line, Text(), Text(f" {plain(heading)}", ACCENT)]
+
+    def _heading(self, scene: Scene) -> str:
+        """The heading of the panel shown; its title where that fails, which the panel then says."""
+        try:
+            return KINDS[self._tab].heading(scene)
+        except Exception:
+            return KINDS[self._tab].title
 
     def _look(self) -> None:
         before = self._scene is not None and self._scene.rounds
@@ -227,7 +237,11 @@ class RunScreen(PlaceScreen):
         if self._scene is None:
             return
         size = self.query_one(f"#panel-{number}", Panel).size
-        changes = KINDS[number].turns[name](self._scene, size.width, size.height, by)
+        try:
+            changes = KINDS[number].turns[name](self._scene, size.width, size.height, by)
+        except Exception as error:  # as in drawing, it stays with the panel
+            self.tombola.say(f"{KINDS[number].title} could not take that key: {record(error)}", "error")
+            return
         if isinstance(changes, str):
             self.tombola.say(changes)
         else:

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from store.live import Run
 from tui.app.actions import ACTIONS, Action, Place, of
-from tui.app.look import ACCENT, DIM, KEY, STATES, STRONG
-from tui.app.wording import duration, moment, percent
+from tui.app.look import ACCENT, ALARM, ALERT, DIM, KEY, STATES, STRONG
+from tui.app.wording import duration, moment, percent, plural
 from tui.plain import plain
 
 
@@ -37,11 +37,14 @@ def idle_calls(run: Run | None) -> tuple[str, ...]:
     return ("resume",) if run.state == "running" else ("stop", "pause") + (("resume",) * (run.state == "finished"))
 
 
-def run_lines(run: Run, width: int) -> list[Text]:
-    """Three lines: what and which, how far, and what it is doing or why it does not."""
+def run_lines(run: Run, width: int, alerts: int = 0) -> list[Text]:
+    """Three lines: what and which, with a count of alerts; how far; and what it is doing or why it does not."""
     glyph, style = STATES.get(run.state, ("?", ""))
     first = Text.assemble((f"{glyph} {run.state}", f"bold {style}"), "  ", (plain(run.id), STRONG), "  ", no_wrap=True)
-    first.append(plain(run.title, max(width - first.cell_len, 1)))
+    told = f"  {ALERT} {plural(alerts, 'alert')}" if alerts else ""
+    first.append(plain(run.title, max(width - first.cell_len - len(told), 1)))
+    if told:
+        first.append(" " * (width - first.cell_len - len(told)) + told, ALARM)
     return [first, progress_line(run, width), doing_line(run, width)]
 
 

@@ -1,6 +1,6 @@
 """A panel of a run's screen: a function from a scene to lines, drawn again when what it shows has changed.
 
-A fault in a panel is shown in that panel; the rest of the screen goes on.
+A fault in a panel is shown in that panel and written down; the rest of the screen goes on.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from textual.events import Resize
 
 from store.live import View
 from tui.app.widgets.canvas import Canvas
+from tui.crash import record
 from tui.curves import Window
 from tui.gallery import Gallery
 from tui.plain import plain
@@ -40,8 +41,20 @@ class Scene:
     """The epochs that are seen of them; None: all."""
     sets: str = "removed"
     """Overlap of the weights "removed" or "kept"."""
+    agree: int = 0
+    """Which of `overlap.VIEWS` the overlap is shown in."""
+    masks: int = 0
+    """Which of `masks.VIEWS` the masks are shown in."""
+    layer_top: int = 0
+    """The first layer that masks and overlap show, where there is no room for all."""
     arms: int = 0
     """0: tickets of every search; n: all arms of the n-th search."""
+    against: int = 0
+    """Which of `figures.AXES` accuracy is shown against."""
+    ticket: tuple[str, int] | None = None
+    """Search and round of the ticket whose figures are read."""
+    level: int = 0
+    """Which of `words.SHOWN` the log shows."""
     log_back: int = 0
     """Lines between the newest and the last one shown."""
     question: int = 0
@@ -93,6 +106,7 @@ class Panel(Canvas, Generic[S]):
         self.number, self.kind = number, kind
         self._scene: S | None = None
         self._drawn: Hashable = None
+        self._fault = ""
 
     def show(self, scene: S) -> None:
         """Show this scene from now on; drawn only where the panel can be seen."""
@@ -106,17 +120,19 @@ class Panel(Canvas, Generic[S]):
         scene, size = self._scene, self.size
         if scene is None or not self.display or not size:
             return
-        heading = plain(self.kind.heading(scene))
-        if len(heading) > size.width - 6:  # what comes after the dot is said elsewhere too
-            heading = plain(heading.split(" · ")[0], max(size.width - 6, 1))
-        self.border_title = Text.assemble((f"{self.number} ", "dim"), heading)
         try:
+            heading = plain(self.kind.heading(scene))
+            if len(heading) > size.width - 6:  # what comes after the dot is said elsewhere too
+                heading = plain(heading.split(" · ")[0], max(size.width - 6, 1))
+            self.border_title = Text.assemble((f"{self.number} ", "dim"), heading)
             wanted = (size, self.kind.part(scene))
             if wanted == self._drawn:
                 return
             lines = self.kind.draw(scene, size.width, size.height)
             self._drawn = wanted
         except Exception as error:  # whatever it is, it stays in this panel
-            self.log.error(f"panel {self.number}: {error!r}")
+            if repr(error) != self._fault:  # which may come back with every snapshot
+                self._fault = repr(error)
+                self.log.error(record(error))
             lines = [Text(plain(f"this panel failed: {error!r}"), "color(203)")]
         self.paint(lines)
