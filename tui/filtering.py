@@ -76,6 +76,11 @@ _NUMBER = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(\D?)", re.ASCII)
 class FilterError(ValueError):
     """A filter that cannot be understood; the message is one line for the person who types it."""
 
+    def __init__(self, message: str, before: Filter | None = None) -> None:
+        super().__init__(message)
+        self.before = before or Filter()
+        """The terms before the one that cannot be understood."""
+
 
 @dataclass(frozen=True)
 class Term:
@@ -138,7 +143,26 @@ def parse(text: str) -> Filter:
     Raises:
         FilterError: a key that no run has, or a value that its key does not take.
     """
-    return Filter(tuple(_term(characters) for characters in _split(text)))
+    terms: list[Term] = []
+    for characters in _split(text):
+        try:
+            terms.append(_term(characters))
+        except FilterError as error:
+            raise FilterError(str(error), Filter(tuple(terms))) from None
+    return Filter(tuple(terms))
+
+
+def typed(text: str) -> Filter:
+    """The same of text that is still being typed: a last word that may yet become a key is not looked for.
+
+    Raises:
+        FilterError: as `parse`.
+    """
+    found = parse(text)
+    if not found.terms or found.terms[-1].key or text[-1].isspace() or text.endswith('"'):
+        return found
+    begun = found.terms[-1].text.lower()
+    return Filter(found.terms[:-1]) if any(key.startswith(begun) for key in KEYS) else found
 
 
 def _split(text: str) -> list[list[tuple[str, bool]]]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store.live import Run
-from tui.filtering import KEYS, Filter, FilterError, Term, parse
+from tui.filtering import KEYS, Filter, FilterError, Term, parse, typed
 
 RUN = Run(
     id="colt-cifar-bcdf",
@@ -108,7 +108,15 @@ def test_what_cannot_be_understood_is_said_in_one_line(text, words):
     with pytest.raises(FilterError) as refused:
         parse(text)
     assert words in str(refused.value)
+    assert refused.value.before in (parse(""), parse("colt"))
     assert "\n" not in str(refused.value)
+
+
+def test_a_word_that_may_become_a_key_is_not_looked_for_while_it_is_typed():
+    assert typed("cifar spars") == parse("cifar")
+    assert typed("cifar spars ") == typed('cifar "spars"') == parse("cifar spars")
+    assert typed("cifar sparse") == parse("cifar sparse")
+    assert typed("cifar sparsity>=0.9") == parse("cifar sparsity>=0.9")
 
 
 PIECES = st.sampled_from(

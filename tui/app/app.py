@@ -88,6 +88,10 @@ class TombolaApp(App[None]):
 
         self.push_screen(NewScreen())
 
+    def open_compare(self, runs: tuple[str, ...]) -> None:
+        """The screen that compares runs."""
+        self.say(f"comparing {len(runs)} runs has no screen yet")
+
     def started(self, run: str) -> None:
         """An experiment has been started: put the cursor on it, and see to it that its engine comes up."""
         self._look_after(run)
@@ -125,6 +129,39 @@ class TombolaApp(App[None]):
             self.say(f"{run.id} {ENDED.format(state=run.state, verb='resume')}")
             return
         self._resume(run.id)
+
+    def delete(self, run: Run) -> None:
+        """After a question; one that is running is left alone."""
+        if run.state == "running":
+            self.say(f"{run.id} is running: stop it first")
+            return
+        from tui.app.screens.ask import Ask
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._delete(run.id)
+
+        self.push_screen(
+            Ask(f"Delete {plain(run.id)}?", "All its figures and files go, for good.", "delete it", "keep it"), answered
+        )
+
+    @work(thread=True, group="ask", exit_on_error=False)
+    def _delete(self, run: str) -> None:
+        from store.connection import connect
+        from store.editing import delete_run
+
+        try:
+            conn = connect(self.db)
+            try:
+                row = conn.execute("SELECT files FROM runs WHERE id = ?", (run,)).fetchone()
+                own = Path(row["files"]) if row else self.files
+                delete_run(conn, run, own if own.is_dir() else self.files)
+            finally:
+                conn.close()
+        except (StoreError, OSError) as error:
+            self.call_from_thread(self.say, str(error), "error")
+        else:
+            self.call_from_thread(self.say, f"{run} is deleted")
 
     @work(thread=True, group="ask", exit_on_error=False)
     def _request(self, run: str, action: str) -> None:

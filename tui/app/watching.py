@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 POLL_SECONDS = 1.0
 """Between two looks at the store; the engine writes about as often."""
 
+LISTING_SECONDS = 0.03
+"""A list of runs may take this long to read; of long lists, what is left comes with the next looks, at once."""
+
 
 class RunsSeen(Message):
     """The list of runs, and a preview of the one under the cursor."""
@@ -93,7 +96,7 @@ class Watch:
             try:
                 live = live or Live(self._db)
                 # Whether an engine lives is not in the store: while one should, it is looked for every time.
-                if live.changed() or shown is None or _may_vanish(shown):
+                if live.changed() or shown is None or live.behind or _may_vanish(shown):
                     shown = self._answer(live, wish, shown)
                 failure = ""
             except (StoreError, sqlite3.Error) as error:
@@ -103,7 +106,8 @@ class Watch:
                 if live is not None:
                     live.close()
                     live, shown = None, None
-            self._wake.wait(POLL_SECONDS)
+            if live is None or not live.behind:
+                self._wake.wait(POLL_SECONDS)
         if live is not None:
             live.close()
 
@@ -114,7 +118,7 @@ class Watch:
             if view is None or view != shown:
                 self._app.post_message(RunSeen(wish.run, view))
             return view or "gone"
-        runs = live.runs()
+        runs = live.runs(LISTING_SECONDS)
         preview = live.preview(wish.run or runs[0].id) if runs else None
         if (runs, preview) != shown:
             self._app.post_message(RunsSeen(runs, preview))

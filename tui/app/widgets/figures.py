@@ -46,12 +46,14 @@ def lines(view: Preview, search: str | None, width: int, height: int) -> list[Te
         replace(published(one.label, one.source if height >= ROOMY else "", one.sparsity, one.accuracy), colour=number)
         for number, one in enumerate(view.published)
     ]
+    label = "test accuracy, %"
+    whole = label + _seeds(view.figures)
     return plot(
         [*dense, *tickets, *printed],
         width,
         height,
         x_label="sparsity, %",
-        y_label="test accuracy, %" + _seeds(view.figures),
+        y_label=whole if len(whole) <= width else label,
         x_limits=(0.0, _far(view, printed)),
         y_limits=_window([*dense, *tickets], printed),
         x_ticks=SPARSITY_TICKS,
