@@ -348,15 +348,15 @@ class Live:
         self._reader.close()
 
     def runs(self, seconds: float = math.inf) -> tuple[Run, ...]:
-        """Every run, the newest first. Figures that it would take longer than `seconds` to read are left out at first:
-        `behind` says so, and the next call goes on."""
+        """Every run, the newest first. Figures that this thread would work on for longer than `seconds` are left out
+        at first: `behind` says so, and the next call goes on."""
         rows = self._reader.rows(f"{LISTED} ORDER BY r.created DESC, r.id")
         self._standings = {row["id"]: self._standings[row["id"]] for row in rows if row["id"] in self._standings}
-        until = time.monotonic() + seconds
+        until = time.thread_time() + seconds
         self.behind = False
         found = []
         for row in rows:
-            if row["id"] not in self._standings and time.monotonic() > until:
+            if row["id"] not in self._standings and time.thread_time() > until:
                 self.behind = True
                 found.append(_run(row, NOT_YET))
             else:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 POLL_SECONDS = 1.0
 """Between two looks at the store; the engine writes about as often."""
 
-LISTING_SECONDS = 0.03
-"""A list of runs may take this long to read; of long lists, what is left comes with the next looks, at once."""
+LISTING_SECONDS = (0.02, 0.2)
+"""A first list of runs may take this long to read; of long ones, the rest comes at once, in looks that take longer."""
 
 
 class RunsSeen(Message):
@@ -118,7 +118,7 @@ class Watch:
             if view is None or view != shown:
                 self._app.post_message(RunSeen(wish.run, view))
             return view or "gone"
-        runs = live.runs(LISTING_SECONDS)
+        runs = live.runs(LISTING_SECONDS[live.behind])
         preview = live.preview(wish.run or runs[0].id) if runs else None
         if (runs, preview) != shown:
             self._app.post_message(RunsSeen(runs, preview))

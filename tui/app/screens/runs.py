@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -16,11 +15,12 @@ from tui.app.actions import bindings
 from tui.app.look import ACCENT, DIM, KEY, SORTED, STRONG, note
 from tui.app.screens.base import PlaceScreen
 from tui.app.watching import RunsSeen, Wish
+from tui.app.widgets import machine, preview
 from tui.app.widgets.canvas import Canvas
 from tui.app.widgets.filter_bar import FilterBar
 from tui.app.widgets.heads import idle_calls, short_path, title_line
-from tui.app.widgets.preview import PreviewPane, lines
-from tui.app.widgets.run_table import MOST_MARKED, RunTable, needed
+from tui.app.widgets.preview import PreviewPane
+from tui.app.widgets.run_table import MOST_MARKED, RunTable
 from tui.app.wording import plural
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ BESIDE = 110
 
 PREVIEW = 44
 """Columns that a preview beside the table has at least, or a quarter of a wide terminal."""
+
+CURVE = 14
+"""Rows that have to be free under a table for the plot to stand there, and not in the preview."""
 
 MACHINE_ROWS = 20
 """Rows from which there is room for the machine."""
@@ -67,7 +70,8 @@ class RunsScreen(PlaceScreen):
             with Container(id="list"):
                 yield FilterBar()
                 yield RunTable()
-            yield PreviewPane()
+                yield PreviewPane("curve")
+            yield PreviewPane("preview")
         yield Canvas(id="machine")
         yield Canvas(id="foot")
 
@@ -116,27 +120,30 @@ class RunsScreen(PlaceScreen):
         width, height = self.size
         if width:
             self._lay_out(width, height)
+            self._draw_machine()
         if not width or self._runs is None:
             self.query_one("#head", Canvas).paint([title_line("", short_path(self.tombola.db), width - 2)])
             return
         self.query_one("#head", Canvas).paint([title_line(self._words(), short_path(self.tombola.db), width - 2)])
         self.draw_foot(self._idle())
         self.set_class(not self._runs, "empty")
-        self._draw_machine()
         self._draw_preview()
 
     def _lay_out(self, width: int, height: int) -> None:
-        """Beside each other the table takes what its columns need and the preview the rest; below each other the table
-        is as long as it needs to be, up to two fifths."""
-        runs = self._runs or ()
+        """Beside each other the table takes what its columns need and the preview the rest; where few runs leave room
+        under the table, the plot stands there. Below each other the table is as long as it needs to be, up to two
+        fifths."""
+        rows = len(self._runs or ()) + 1
         beside = width >= BESIDE
+        free = height - 3 - self._machine_rows - self.bar.rows - rows
         self.set_class(beside, "beside")
-        place = self.query_one("#list").styles
+        place, table, curve = self.query_one("#list").styles, self.table.styles, self.query_one("#curve")
+        curve.display = beside and bool(self._runs) and free >= CURVE
+        table.height = rows if curve.display else "1fr"
         if beside:
-            place.width, place.height = min(needed(runs), width - 4 - max(PREVIEW, width // 4)), "1fr"
+            place.width, place.height = min(self.table.needed, width - 4 - max(PREVIEW, width // 4)), "1fr"
         else:
-            place.width = "1fr"
-            place.height = max(4, min(len(runs) + 2, 2 * height // 5)) + self.bar.rows
+            place.width, place.height = "1fr", max(4, min(rows + 1, 2 * height // 5)) + self.bar.rows
 
     def _words(self) -> str:
         runs, table = self._runs or (), self.table
@@ -160,13 +167,17 @@ class RunsScreen(PlaceScreen):
         return idle if self._runs else (*idle, "filter")
 
     def _draw_preview(self) -> None:
-        pane, seen = self.query_one(PreviewPane), self._preview
+        pane, plot, seen = self.query_one("#preview", PreviewPane), self.query_one("#curve", PreviewPane), self._preview
         if not self._runs:
             pane.show(_welcome)
         elif self.table.run is None:
-            pane.show(lambda width, _: note("No run is like that: Esc takes the filter away.", width))
+            pane.show(_none)
+            plot.show(_nothing)
+        elif seen is not None and plot.display:
+            plot.show(preview.curve, seen, self._plots)
+            pane.show(preview.words, seen)
         elif seen is not None:
-            pane.show(partial(lines, seen, self._plots))
+            pane.show(preview.lines, seen, self._plots)
 
     # What is loaded once the list is on the screen
 
@@ -193,15 +204,21 @@ class RunsScreen(PlaceScreen):
         self._machine = seen.machine
         self._draw_machine()
 
-    def _draw_machine(self) -> None:
-        canvas = self.query_one("#machine", Canvas)
-        canvas.display = self._machine is not None and self.size.height >= MACHINE_ROWS
-        if self._machine is not None and canvas.display:
-            from tui.app.widgets import machine
+    @property
+    def _machine_rows(self) -> int:
+        """Lines for the machine and the one over them; that of the processor has its place from the start, so that
+        nothing moves when it comes."""
+        if self.size.height < MACHINE_ROWS:
+            return 0
+        return 1 + (len(machine.lines(self._machine, self.size.width)) if self._machine is not None else 1)
 
-            rows = machine.lines(self._machine, self.size.width - 2)
-            canvas.styles.height = len(rows) + 1
-            canvas.paint(rows)
+    def _draw_machine(self) -> None:
+        canvas, rows = self.query_one("#machine", Canvas), self._machine_rows
+        canvas.display = rows > 0
+        if rows:
+            canvas.styles.height = rows
+        if self._machine is not None:
+            canvas.paint(machine.lines(self._machine, self.size.width - 2))
 
     # What comes from the widgets
 
@@ -303,6 +320,14 @@ class RunsScreen(PlaceScreen):
             why = "no run is like that: Esc takes the filter away" if self._runs else "n starts one"
             self.tombola.say(f"there is no run to {verb}: {why}")
         return run
+
+
+def _nothing(_width: int, _height: int) -> list[Text]:
+    return []
+
+
+def _none(width: int, _height: int) -> list[Text]:
+    return note("No run is like that: Esc takes the filter away.", width)
 
 
 def _welcome(width: int, height: int) -> list[Text]:

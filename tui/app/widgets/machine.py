@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.text import Text
 
 from tui.app.look import DIM, STRONG, VERDICT_STYLES
-from tui.hardware import Card, Machine
 from tui.plain import plain
+
+if TYPE_CHECKING:
+    from tui.hardware import Card, Machine
 
 MOST = 8
 """Cards that have a line each: as many as one machine usually holds."""

@@ -27,22 +27,31 @@ USUAL: tuple[Any, ...] = (
 
 
 class PreviewPane(Canvas):
-    """Shows a preview, and draws it again when it has another size."""
+    """Shows a preview or a part of it, and draws it again when it has another size."""
 
-    def __init__(self) -> None:
-        super().__init__(id="preview")
-        self._draw: Callable[[int, int], list[Text]] | None = None
+    def __init__(self, id: str) -> None:
+        super().__init__(id=id)
+        self._shown: tuple[Callable[..., list[Text]], tuple[Any, ...]] | None = None
+        self._drawn: object = None
 
-    def show(self, draw: Callable[[int, int], list[Text]]) -> None:
-        """Show from now on what `draw` makes of a width and a height. A fault in it is shown in its place."""
-        self._draw = draw
+    def show(self, draw: Callable[..., list[Text]], *what: Any) -> None:
+        """Show from now on what `draw` makes of these, a width and a height; drawn only when one of them is another.
+
+        A fault in it is shown in its place.
+        """
+        self._shown = draw, what
         self.on_resize()
 
     def on_resize(self) -> None:
-        if self._draw is None or not self.size:
+        if self._shown is None or not self.size or not self.display:
             return
+        wanted = (*self._shown, self.size)
+        if wanted == self._drawn:
+            return
+        self._drawn = wanted
+        draw, what = self._shown
         try:
-            rows = self._draw(self.size.width, self.size.height)
+            rows = draw(*what, self.size.width, self.size.height)
         except Exception as error:  # whatever it is, it stays in this pane
             self.log.error(f"preview: {error!r}")
             rows = [Text(plain(f"the preview failed: {error!r}"), "color(203)")]
@@ -50,29 +59,47 @@ class PreviewPane(Canvas):
 
 
 def lines(preview: Preview, plots: bool, width: int, height: int) -> list[Text]:
-    """As many of its parts as there is room for. Until `plots` can be drawn, their place stays empty."""
+    """All of its parts that there is room for. Until `plots` can be drawn, their place stays empty."""
     head = _head(preview, width, height)
     if height < 12:
-        return [*head, *_plot(preview, width, height - len(head), plots)]
-    settings = _settings(preview, width)
-    left = height - len(head) - 1
-    parts: list[list[Text]] = []
-    room = left - PLOT[0]  # what the plot can do without
-    # Sentences of verdicts are cut to two lines, or to one, before the settings are left out.
-    choices = [_verdicts(preview, width, 2), _verdicts(preview, width, 1)]
-    for verdicts in choices:
-        both = [part for part in (verdicts, settings) if part]
-        if sum(len(part) + 1 for part in both) <= room:
-            parts = both
-            break
-    else:
-        parts = next(([part] for part in (*choices, settings) if part and len(part) < room), [])
-    taken = sum(len(part) + 1 for part in parts)
-    plotted = _plot(preview, width, min(left - taken, PLOT[1] if parts else left), plots)
-    rows = [*head, Text(), *plotted]
+        return [*head, *curve(preview, plots, width, height - len(head))]
+    parts = _parts(preview, width, height - len(head) - 1 - PLOT[0])
+    left = height - len(head) - 1 - sum(len(part) + 1 for part in parts)
+    rows = [*head, Text(), *curve(preview, plots, width, min(left, PLOT[1] if parts else left))]
     for part in parts:
         rows += [Text(), *part]
     return rows
+
+
+def words(preview: Preview, width: int, height: int) -> list[Text]:
+    """The same without the plot, which then has a place of its own."""
+    rows = _head(preview, width, height)
+    for part in _parts(preview, width, height - len(rows)):
+        rows += [Text(), *part]
+    return rows
+
+
+def curve(preview: Preview, plots: bool, width: int, height: int) -> list[Text]:
+    """Accuracy against sparsity."""
+    if not plots or height < 1:
+        return [Text()] * max(height, 0)
+    from tui.app.widgets import figures
+
+    return figures.lines(preview, None, width, height)
+
+
+def _parts(preview: Preview, width: int, room: int) -> list[list[Text]]:
+    """Verdicts and settings, as far as `room` lines hold them with a blank before each.
+
+    Sentences of verdicts are cut to two lines, or to one, before the settings are left out.
+    """
+    settings = _settings(preview, width)
+    choices = [_verdicts(preview, width, most) for most in (None, 2, 1)]
+    for verdicts in choices:
+        both = [part for part in (verdicts, settings) if part]
+        if sum(len(part) + 1 for part in both) <= room:
+            return both
+    return next(([part] for part in (*choices, settings) if part and len(part) < room), [])
 
 
 def _head(preview: Preview, width: int, height: int) -> list[Text]:
@@ -85,16 +112,8 @@ def _head(preview: Preview, width: int, height: int) -> list[Text]:
     return rows + [Text(line) for line in textwrap.wrap(plain(run.note), width)[:3]]
 
 
-def _plot(preview: Preview, width: int, height: int, plots: bool) -> list[Text]:
-    if not plots or height < 1:
-        return [Text()] * max(height, 0)
-    from tui.app.widgets import figures
-
-    return figures.lines(preview, None, width, height)
-
-
-def _verdicts(preview: Preview, width: int, most: int) -> list[Text]:
-    """Every answer: its verdict, and as much of the sentence behind it as `most` lines hold."""
+def _verdicts(preview: Preview, width: int, most: int | None) -> list[Text]:
+    """Every answer: its verdict, and as much of the sentence behind it as `most` lines hold; None: all of it."""
     rows = []
     for check in preview.checks:
         if check.part:
@@ -119,44 +138,44 @@ def _settings(preview: Preview, width: int) -> list[Text]:
     spec = preview.spec
     searches: Mapping[str, Any] = spec.get("searches", {})
     colours = {lane.search: lane.colour for lane in preview.lanes}
-    told = [(name, words, ACCENT) for name, words in _parts(spec)]
+    told = [(name, meaning, ACCENT) for name, meaning in _common(spec)]
     told += [(name, _search(name, settings), series(colours.get(name, 0))) for name, settings in searches.items()]
     if arms := spec.get("arms", {}):
         told.append(("arms", ", ".join(arms), ACCENT))
     lead = min(max((len(plain(name)) for name, _, _ in told), default=0), 14)
     rows = []
-    for name, words, style in told:
-        pieces = textwrap.wrap(plain(words), max(width - lead - 2, 16)) or [""]
+    for name, meaning, style in told:
+        pieces = textwrap.wrap(plain(meaning), max(width - lead - 2, 16)) or [""]
         rows.append(Text.assemble((f"{plain(name, lead):<{lead}}", style), "  ", pieces[0]))
         rows += [Text(" " * (lead + 2) + piece) for piece in pieces[1:2]]
     return rows
 
 
-def _parts(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _common(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name in ("data", "network"):
-        yield name, _words(spec.get(name, {}), ("name",))
+        yield name, _told(spec.get(name, {}), ("name",))
     recipe = spec.get("recipe", {})
     if recipe:
         length = f"{recipe.get('epochs')} epochs, batch {recipe.get('batch')}"
-        words = [str(recipe.get("optimizer")), f"lr {recipe.get('lr')}", str(recipe.get("schedule") or ""), length]
-        words += [f"weight decay {recipe['weight_decay']}"] if recipe.get("weight_decay") else []
-        words += [how for how in ("crop", "flip", "rotate") if (recipe.get("augment") or {}).get(how)]
-        yield "recipe", ", ".join(filter(None, words))
+        terms = [str(recipe.get("optimizer")), f"lr {recipe.get('lr')}", str(recipe.get("schedule") or ""), length]
+        terms += [f"weight decay {recipe['weight_decay']}"] if recipe.get("weight_decay") else []
+        terms += [how for how in ("crop", "flip", "rotate") if (recipe.get("augment") or {}).get(how)]
+        yield "recipe", ", ".join(filter(None, terms))
     yield "seeds", ", ".join(map(str, spec.get("seeds", [])))
 
 
 def _search(name: str, settings: Mapping[str, Any]) -> str:
     rest = {key: value for key, value in settings.items() if (key, value) != ("method", name)}
-    return _words(rest, ("method", "segments", "rate", "until"))
+    return _told(rest, ("method", "segments", "rate", "until"))
 
 
-def _words(settings: Mapping[str, Any], first: tuple[str, ...]) -> str:
+def _told(settings: Mapping[str, Any], first: tuple[str, ...]) -> str:
     """Settings in words: those named first, then every other that is not as usual."""
-    words = [_setting(key, settings[key]) for key in first if settings.get(key) is not None]
+    terms = [_setting(key, settings[key]) for key in first if settings.get(key) is not None]
     for key, value in settings.items():
         if key not in first and value not in USUAL and not _dull(key, value):
-            words.append(_setting(key, value))
-    return ", ".join(words)
+            terms.append(_setting(key, value))
+    return ", ".join(terms)
 
 
 def _dull(key: str, value: Any) -> bool:

@@ -83,12 +83,6 @@ def widths(runs: Sequence[Run]) -> dict[str, int]:
     return wide
 
 
-def needed(runs: Sequence[Run]) -> int:
-    """Columns of the terminal that all columns of the table take."""
-    wide = widths(runs)
-    return LEAD + sum(wide.values()) + GUTTER * (len(wide) - 1)
-
-
 def fitted(wide: dict[str, int], width: int) -> list[tuple[Column, int]]:
     """The columns that a table of this width shows, each with its own width; the name gives way first."""
     shown = [column for column in COLUMNS if column.rank == 0]
@@ -140,6 +134,7 @@ class RunTable(Canvas, can_focus=True):
         super().__init__(id="runs")
         self._given: Sequence[Run] = ()
         self._runs: Sequence[Run] = ()
+        self._every: Sequence[Run] = ()
         self._widths = widths(())
         self._cursor = 0
         self._top = 0
@@ -159,9 +154,15 @@ class RunTable(Canvas, can_focus=True):
         """Keys of the columns that there is room for."""
         return [column.key for column, _ in fitted(self._widths, self.size.width)]
 
+    @property
+    def needed(self) -> int:
+        """Columns of the terminal that all columns of the table take."""
+        return LEAD + sum(self._widths.values()) + GUTTER * (len(self._widths) - 1)
+
     def show(self, runs: Sequence[Run], every: Sequence[Run]) -> None:
         """Show these runs from now on, the newest first; columns are as wide as for `every` run there is."""
-        self._widths = widths(every)
+        if every is not self._every:
+            self._every, self._widths = every, widths(every)
         self.marked = tuple(run for run in self.marked if run in {other.id for other in every})
         self._given = runs
         self._arrange()
