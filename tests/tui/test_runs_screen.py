@@ -93,7 +93,7 @@ def test_figures_of_a_row_are_those_of_the_store(store):
     images = one(store, "SELECT images_done FROM attempts")
 
     async def scenario(app, pilot):
-        await until(pilot, lambda: "tiny-" in shown(app))
+        await until(pilot, lambda: ids(app) == [run] and "cost" in head(app))
         row = app.screen.query_one(RunTable).text.split("\n")[1]
         assert row.split()[:3] == ["✓", "finished", run]
         for figure in ("digits-demo", "conv3", "2/2", f"{100 * best:.1f} %", f"{iou:.2f}"):
@@ -282,6 +282,37 @@ def test_the_preview_stands_beside_the_table_where_there_is_width(store, size, b
     drive(store, scenario, size)
 
 
+def test_the_plot_stands_under_a_short_table_and_in_the_preview_of_a_long_one(store):
+    async def scenario(app, pilot):
+        await until(pilot, lambda: "sparsity, %" in shown(app))
+        curve, preview = app.screen.query_one("#curve", Canvas), app.screen.query_one("#preview", Canvas)
+        assert "sparsity, %" in curve.text
+        assert "sparsity, %" not in preview.text
+        change(
+            store,
+            "INSERT INTO runs (id, name, preset, title, spec, state, keep, files, created, started)"
+            " SELECT 'many-' || value, 'many', preset, title, spec, 'stopped', keep, files, '2020', '2020'"
+            " FROM runs, json_each('[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20]')",
+        )
+        await until(pilot, lambda: "21 runs" in shown(app))
+        await until(pilot, lambda: "sparsity, %" in preview.text)
+        assert not curve.display
+
+    drive(store, scenario, (120, 40))
+
+
+def test_back_from_a_run_the_list_is_up_to_date(several):
+    async def scenario(app, pilot):
+        await listed(app, pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen) and "colt" in shown(app))
+        change(several, "DELETE FROM runs WHERE id = 'alpha-bcdf'")
+        await pilot.press("escape")
+        await until(pilot, lambda: names(app) == ["tiny", "beta"])
+
+    drive(several, scenario)
+
+
 def test_a_fault_in_the_preview_stays_there(store):
     change(store, "UPDATE runs SET spec = json_set(spec, '$.recipe', 'none of ours')")
 
@@ -351,6 +382,7 @@ def test_the_machine_has_a_strip_where_there_is_room(store):
     async def scenario(app, pilot):
         await until(pilot, lambda: "sparsity, %" in shown(app))
         await until(pilot, lambda: "load" in shown(app))
+        app.screen._watcher.stop()  # this machine has been seen: from now on there is another
         app.screen.post_message(RunsScreen.MachineSeen(machine))
         await until(pilot, lambda: "anna: demo-bcdf" in shown(app))
         assert "load 12.5" in shown(app)

@@ -98,8 +98,11 @@ class RunsScreen(PlaceScreen):
         if not self.is_mounted:
             self.call_later(self.show, seen)
             return
-        self._runs, self._preview = seen.runs, seen.preview
-        self._pick()
+        before, self._runs, self._preview = self._runs, seen.runs, seen.preview
+        if before is not seen.runs:  # it is, where only the cursor has moved
+            self._pick()
+        else:
+            self._draw_preview()
         if self._coming in {run.id for run in seen.runs}:
             if not self.bar.filter.holds(next(run for run in seen.runs if run.id == self._coming)):
                 self.bar.clear()  # what has just been started is to be seen
