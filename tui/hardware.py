@@ -198,7 +198,7 @@ def _card(nvml: Any, handle: Any, whole: Any, index: str) -> Card:
     processes = told(lambda: nvml.nvmlDeviceGetComputeRunningProcesses(handle)) or []
     return Card(
         index=index,
-        name=str(told(lambda: nvml.nvmlDeviceGetName(handle)) or "").removeprefix("NVIDIA "),
+        name=_short(str(told(lambda: nvml.nvmlDeviceGetName(handle)) or "")),
         use=None if rates is None else rates.gpu,
         used=None if memory is None else _gib(memory.used),
         total=None if memory is None else _gib(memory.total),
@@ -207,6 +207,12 @@ def _card(nvml: Any, handle: Any, whole: Any, index: str) -> Card:
         celsius=told(lambda: nvml.nvmlDeviceGetTemperature(whole, nvml.NVML_TEMPERATURE_GPU)),
         users=tuple(user_of(pid) for pid in sorted({process.pid for process in processes})),
     )
+
+
+def _short(name: str) -> str:
+    """A card's name without its maker; an instance's without that of its card, which is long and says less."""
+    before, instance, profile = name.partition("MIG ")
+    return instance + profile if instance else before.removeprefix("NVIDIA ")
 
 
 def user_of(pid: int) -> User:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tui.app.widgets.machine import lines
+from tui.app.widgets.host import lines
 from tui.hardware import GIB, Card, Cards, Machine, User, Watcher, look, run_of, user_of
 
 
@@ -56,7 +56,7 @@ class Driver:
         return ("instance", number)
 
     def nvmlDeviceGetName(self, handle) -> str:
-        return "NVIDIA H100 80GB HBM3" if handle[0] == "card" else "NVIDIA H100 MIG 1g.10gb"
+        return "NVIDIA H100 80GB HBM3" if handle[0] == "card" else "NVIDIA H100 80GB HBM3 MIG 1g.10gb"
 
     def nvmlDeviceGetMemoryInfo(self, handle):
         return SimpleNamespace(used=12.34 * GIB, total=80 * GIB if handle[0] == "card" else 10 * GIB)
@@ -85,8 +85,8 @@ def test_every_card_and_instance_tells_what_it_can():
     assert not silent
     assert cards == (
         Card("0", "H100 80GB HBM3", 87, 12.3, 80.0, 410, 700, 64),
-        Card("1:0", "H100 MIG 1g.10gb", None, 12.3, 10.0, 410, 700, 64),
-        Card("1:2", "H100 MIG 1g.10gb", None, 12.3, 10.0, 410, 700, 64),
+        Card("1:0", "MIG 1g.10gb", None, 12.3, 10.0, 410, 700, 64),
+        Card("1:2", "MIG 1g.10gb", None, 12.3, 10.0, 410, 700, 64),
     )
 
 

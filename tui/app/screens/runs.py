@@ -15,7 +15,7 @@ from tui.app.actions import bindings
 from tui.app.look import ACCENT, DIM, KEY, SORTED, STRONG, note
 from tui.app.screens.base import PlaceScreen
 from tui.app.watching import RunsSeen, Wish
-from tui.app.widgets import machine, preview
+from tui.app.widgets import host, preview
 from tui.app.widgets.canvas import Canvas
 from tui.app.widgets.filter_bar import FilterBar
 from tui.app.widgets.heads import idle_calls, short_path, title_line
@@ -213,7 +213,7 @@ class RunsScreen(PlaceScreen):
         nothing moves when it comes."""
         if self.size.height < MACHINE_ROWS:
             return 0
-        return 1 + (len(machine.lines(self._machine, self.size.width)) if self._machine is not None else 1)
+        return 1 + (len(host.lines(self._machine, self.size.width)) if self._machine is not None else 1)
 
     def _draw_machine(self) -> None:
         canvas, rows = self.query_one("#machine", Canvas), self._machine_rows
@@ -221,7 +221,7 @@ class RunsScreen(PlaceScreen):
         if rows:
             canvas.styles.height = rows
         if self._machine is not None:
-            canvas.paint(machine.lines(self._machine, self.size.width - 2))
+            canvas.paint(host.lines(self._machine, self.size.width - 2))
 
     # What comes from the widgets
 
