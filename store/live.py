@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
@@ -20,7 +21,7 @@ from store.answers import Check, checks_of
 from store.comparing import Comparison, compare
 from store.errors import StoreError
 from store.files import engine_log
-from store.reading import LISTING, Reader
+from store.reading import Reader
 from store.report import answer, cost, curves, samples
 from store.report import checks as report_checks
 
@@ -37,7 +38,7 @@ PRINTED_BYTES = 8192
 
 @dataclass(frozen=True)
 class Run:
-    """A row of the list of runs. Accuracies are means over seeds on the test set."""
+    """A row of the list of runs. Accuracies are means over seeds on the test set, of tickets as they were found."""
 
     id: str
     name: str
@@ -52,11 +53,20 @@ class Run:
     device: str
     seeds: int
     methods: str
+    data: str
     network: str
     round: int
+    planned: int | None
+    """Rounds of the search that takes the most, as far as the loss so far lets tell; None while one cannot be known."""
     sparsity: float | None
     accuracy: float | None
+    """Of the sparsest tickets."""
+    best: float | None
+    """Of the tickets that do best."""
     dense: float | None
+    overlap: float | None
+    """Agreement of members on what to remove, intersection over union in the newest round: the mean over searches that
+    have members to compare, and seeds."""
     images_done: int
     images_planned: int
     seconds: float | None
@@ -348,6 +358,8 @@ class Preview:
     checks: tuple[Check, ...]
     asked: tuple[tuple[str, str], ...]
     """Name and question of every check of the experiment, answered or not."""
+    spec: Mapping[str, Any]
+    """The experiment, as the run holds it."""
 
 
 @dataclass(frozen=True)
@@ -394,23 +406,59 @@ class _Memory:
     worked_after: int = 0
 
 
-RUNS = f"""
-    SELECT listed.*, r.expect, s.seconds,
-        (SELECT max(x.round) FROM searches AS q JOIN rounds AS x ON x.search = q.id WHERE q.run = r.id) AS round
-    FROM ({LISTING}) AS listed JOIN runs AS r ON r.id = listed.id JOIN run_states AS s ON s.run = r.id
+LISTED = """
+    SELECT
+        r.id, r.name, r.title, r.preset, r.paper, r.expect, r.message, r.note, r.created, r.images_planned,
+        live_state(r.state, r.started, a.host, a.boot_id, a.pid, a.pid_started, a.started, a.heartbeat) AS state,
+        ifnull(a.device, r.device) AS device, ifnull(a.images_done, 0) AS images_done, a.seconds_left,
+        ifnull(a.doing, '') AS doing, r.started, r.ended, a.id AS attempt, a.heartbeat, a.ended AS attempt_ended,
+        (SELECT sum(ifnull(seconds, 86400 * (julianday(heartbeat) - julianday(started)))) FROM attempts
+            WHERE run = r.id) AS seconds
+    FROM runs AS r
+    LEFT JOIN attempts AS a ON a.id = (SELECT max(id) FROM attempts WHERE run = r.id)
+"""
+"""What a look at two rows of each run tells; the figures of a run take more, and stay while nobody works on it."""
+
+SPEC = """
+    SELECT json_array_length(spec, '$.seeds') AS seeds, json_extract(spec, '$.network.name') AS network,
+        json_extract(spec, '$.data.name') AS data
+    FROM runs WHERE id = ?
+"""
+
+TURNED = """
+    SELECT s.id, s.name, s.method, s.settings, x.seed, x.round, x.step, x.sparsity, x.total_sparsity
+    FROM searches AS s LEFT JOIN rounds AS x ON x.search = s.id
+    WHERE s.run = ? ORDER BY s.id, x.seed, x.round
 """
 
 FOUND = """
-    SELECT a.run, avg(e.accuracy) AS accuracy
+    SELECT avg(e.accuracy) AS accuracy
     FROM arms AS a
     JOIN evaluations AS e ON e.arm = a.id
     JOIN tickets AS t ON t.id = e.ticket
     JOIN rounds AS x ON x.id = t.round
-    WHERE e.split = 'test' AND (?1 IS NULL OR a.run = ?1) AND a.changes = ''
-    GROUP BY a.run, x.search, x.round
+    WHERE e.split = 'test' AND a.run = ? AND a.changes = ''
+    GROUP BY x.search, x.round
     ORDER BY avg(x.sparsity)
 """
-"""Accuracy of every ticket as it was found; the last row of a run is its sparsest."""
+"""Accuracy of every ticket as it was found; the last row is the sparsest."""
+
+DENSE = """
+    SELECT avg(e.accuracy) AS accuracy FROM arms AS a JOIN evaluations AS e ON e.arm = a.id
+    WHERE a.run = ? AND a.changes = '' AND ifnull(e.ticket, -1) = -1 AND e.split = 'test'
+"""
+
+OVERLAP = """
+    SELECT avg(iou) AS iou FROM (
+        SELECT 1.0 * sum(o.both) / nullif(sum(o.either), 0) AS iou
+        FROM (
+            SELECT x.id, max(x.round) FROM searches AS s JOIN rounds AS x ON x.search = s.id
+            WHERE s.run = ? AND EXISTS (SELECT 1 FROM overlaps WHERE round = x.id) GROUP BY x.search, x.seed
+        ) AS newest
+        JOIN overlaps AS o ON o.round = newest.id AND o.sets = 'removed'
+        GROUP BY newest.id
+    )
+"""
 
 
 class Live:
@@ -419,6 +467,9 @@ class Live:
     def __init__(self, path: Path) -> None:
         self._reader = Reader(path)
         self._memory: dict[str, _Memory] = {}
+        self._standings: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {}
+        self.behind = False
+        """Whether the last list of runs lacks figures, for which there was no time."""
 
     def changed(self) -> bool:
         """Whether anything was written since the last call."""
@@ -427,11 +478,21 @@ class Live:
     def close(self) -> None:
         self._reader.close()
 
-    def runs(self) -> tuple[Run, ...]:
-        """Every run, the newest first."""
-        rows = self._reader.rows(f"{RUNS} ORDER BY listed.created DESC, listed.id")
-        found = {row["run"]: row["accuracy"] for row in self._reader.rows(FOUND, (None,))}
-        return tuple(_run(row, found.get(row["id"])) for row in rows)
+    def runs(self, seconds: float = math.inf) -> tuple[Run, ...]:
+        """Every run, the newest first. Figures that this thread would work on for longer than `seconds` are left out
+        at first: `behind` says so, and the next call goes on."""
+        rows = self._reader.rows(f"{LISTED} ORDER BY r.created DESC, r.id")
+        self._standings = {row["id"]: self._standings[row["id"]] for row in rows if row["id"] in self._standings}
+        until = time.thread_time() + seconds
+        self.behind = False
+        found = []
+        for row in rows:
+            if row["id"] not in self._standings and time.thread_time() > until:
+                self.behind = True
+                found.append(_run(row, NOT_YET))
+            else:
+                found.append(_run(row, self._standing(row)))
+        return tuple(found)
 
     def preview(self, run: str) -> Preview | None:
         """A run at a glance; None when it has been deleted."""
@@ -440,7 +501,15 @@ class Live:
             return None
         listed, memory = known
         lanes, figures = self._lanes(listed, memory), self._figures(run, memory)
-        return Preview(listed, lanes, figures, _published(memory.spec), self._checks(run, memory), _asked(memory.spec))
+        return Preview(
+            run=listed,
+            lanes=lanes,
+            figures=figures,
+            published=_published(memory.spec),
+            checks=self._checks(run, memory),
+            asked=_asked(memory.spec),
+            spec=memory.spec,
+        )
 
     def view(self, run: str, focus: Focus | None = None, before: bool = False) -> View | None:
         """All of a run; without a focus, the first search that turns. None when the run has been deleted. `before`:
@@ -458,6 +527,7 @@ class Live:
             published=_published(memory.spec),
             checks=self._checks(run, memory),
             asked=_asked(memory.spec),
+            spec=memory.spec,
             turn=self._turn(listed, memory, lanes, focus, before),
             costs=self._costs(run, memory),
             last=self._last(listed) if listed.state in ("lost", "failed") else None,
@@ -473,7 +543,7 @@ class Live:
         return compare(self._reader, runs)
 
     def _known(self, run: str) -> tuple[Run, _Memory] | None:
-        rows = self._reader.rows(f"{RUNS} WHERE r.id = ?", (run,))
+        rows = self._reader.rows(f"{LISTED} WHERE r.id = ?", (run,))
         if not rows:
             self._memory.pop(run, None)
             return None
@@ -483,8 +553,26 @@ class Live:
             self._memory[run] = _Memory(spec, json.loads(spec))
         elif memory.text != spec:
             memory.text, memory.spec = spec, json.loads(spec)
-        found = self._reader.rows(FOUND, (run,))
-        return _run(rows[0], found[-1]["accuracy"] if found else None), self._memory[run]
+        return _run(rows[0], self._standing(rows[0])), self._memory[run]
+
+    def _standing(self, row: dict[str, Any]) -> dict[str, Any]:
+        """How far a run is and how well it does: read again while it is running, and after an engine worked on it."""
+        run = row["id"]
+        key = tuple(row[name] for name in ("state", "started", "ended", "attempt", "heartbeat", "attempt_ended"))
+        known, standing = self._standings.get(run, (None, NOT_YET))
+        if known == key and row["state"] != "running":
+            return standing
+        found = [each["accuracy"] for each in self._reader.rows(FOUND, (run,))]
+        standing = {
+            **self._reader.rows(SPEC, (run,))[0],
+            **_turned(self._reader.rows(TURNED, (run,))),
+            "accuracy": found[-1] if found else None,
+            "best": max(found, default=None),
+            "dense": self._reader.rows(DENSE, (run,))[0]["accuracy"],
+            "overlap": self._reader.rows(OVERLAP, (run,))[0]["iou"],
+        }
+        self._standings[run] = key, standing
+        return standing
 
     # The drum
 
@@ -813,9 +901,38 @@ def _printed(files: Path, run: str) -> tuple[str, ...]:
     return tuple(line for line in lines if line.strip())[-PRINTED_LINES:]
 
 
-def _run(row: dict[str, Any], accuracy: float | None) -> Run:
-    values = {key: row[key] for key in Run.__dataclass_fields__ if key in row}
-    return Run(**{**values, "round": row["round"] or 0, "accuracy": accuracy, "dense": row["dense_accuracy"]})
+NOT_YET: dict[str, Any] = {
+    "seeds": 0,
+    "methods": "",
+    "data": "",
+    "network": "",
+    "round": 0,
+    **dict.fromkeys(("planned", "sparsity", "accuracy", "best", "dense", "overlap")),
+}
+"""Where a run stands before that has been read."""
+
+
+def _run(row: dict[str, Any], standing: dict[str, Any]) -> Run:
+    return Run(**{key: value for key, value in (row | standing).items() if key in Run.__dataclass_fields__})
+
+
+def _turned(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Methods, and how far their rounds are; `rows` are those of `TURNED`."""
+    settings = {row["name"]: json.loads(row["settings"]) for row in rows}
+    lanes: dict[tuple[str, int | None], list[Round]] = {}
+    for row in rows:
+        ended = lanes.setdefault((row["name"], row["seed"]), [])
+        if row["step"] == "done" and row["round"] > 0:
+            ended.append(Round(row["round"], row["step"], row["sparsity"], row["total_sparsity"]))
+    planned = [forecast(_leader(settings, settings[name]), ended) for (name, _), ended in lanes.items()]
+    reached = max((row["round"] for row in rows if row["round"] is not None), default=0)
+    known = [rounds for rounds in planned if rounds is not None]
+    return {
+        "methods": ", ".join(dict.fromkeys(row["method"] for row in rows)),
+        "round": reached,
+        "planned": max(reached, *known) if known and len(known) == len(planned) else None,
+        "sparsity": max((row["sparsity"] for row in rows if row["step"] == "done"), default=None),
+    }
 
 
 def _published(spec: dict[str, Any]) -> tuple[Published, ...]:

@@ -195,6 +195,39 @@ class TombolaApp(App[None]):
             return
         self._resume(run.id)
 
+    def delete(self, run: Run) -> None:
+        """After a question; one that is running is left alone."""
+        if run.state == "running":
+            self.say(f"{run.id} is running: stop it first")
+            return
+        from tui.app.screens.ask import Ask
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._delete(run.id)
+
+        self.push_screen(
+            Ask(f"Delete {plain(run.id)}?", "All its figures and files go, for good.", "delete it", "keep it"), answered
+        )
+
+    @work(thread=True, group="ask", exit_on_error=False)
+    def _delete(self, run: str) -> None:
+        from store.connection import connect
+        from store.editing import delete_run
+
+        try:
+            conn = connect(self.db)
+            try:
+                row = conn.execute("SELECT files FROM runs WHERE id = ?", (run,)).fetchone()
+                own = Path(row["files"]) if row else self.files
+                delete_run(conn, run, own if own.is_dir() else self.files)
+            finally:
+                conn.close()
+        except (StoreError, OSError) as error:
+            self.call_from_thread(self.say, str(error), "error")
+        else:
+            self.call_from_thread(self.say, f"{run} is deleted")
+
     @work(thread=True, group="ask", exit_on_error=False)
     def _request(self, run: str, action: str) -> None:
         from store.connection import connect

@@ -93,6 +93,10 @@ ACCENT = "color(179)"
 CURSOR = "on color(237)"
 CURSOR_WITHOUT_COLOUR = "reverse"
 KEY = "bold color(179)"
+MARK, MARKED = "▌", "bold color(179)"
+"""What stands before a run that is to be compared, and its colour."""
+SORTED = ("▲", "▼")
+"""After the head of the column that a table is sorted by: the smallest first, or the largest."""
 
 
 def series(index: int) -> str:

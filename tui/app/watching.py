@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 POLL_SECONDS = 1.0
 """Between two looks at the store; the engine writes about as often."""
 
+LISTING_SECONDS = (0.02, 0.2)
+"""A first list of runs may take this long to read; of long ones, the rest comes at once, in looks that take longer."""
+
 
 class RunsSeen(Message):
     """The list of runs, and a preview of the one under the cursor."""
@@ -76,6 +79,8 @@ class Watch:
         self._wish = Wish()
         self._wake = threading.Event()
         self._ended = False
+        self._listed: tuple[Run, ...] | None = None
+        """The list as it was last read; None when it may be another."""
         self._thread = threading.Thread(target=self._read, name="watch", daemon=True)
 
     def start(self) -> None:
@@ -105,7 +110,9 @@ class Watch:
             try:
                 live = live or Live(self._db)
                 # Whether an engine lives is not in the store: while one should, it is looked for every time.
-                if live.changed() or shown is None or _may_vanish(shown):
+                if live.changed() or _may_vanish(shown) or self._behind(live):
+                    self._listed = None
+                if shown is None or self._listed is None:
                     shown = self._answer(live, wish, shown)
                 failure = ""
             except (StoreError, sqlite3.Error) as error:
@@ -115,23 +122,31 @@ class Watch:
                 if live is not None:
                     live.close()
                     live, shown = None, None
-            self._wake.wait(POLL_SECONDS)
+            if live is None or not self._behind(live):
+                self._wake.wait(POLL_SECONDS)
         if live is not None:
             live.close()
+
+    def _behind(self, live: Live) -> bool:
+        """Whether the list that is on the screen lacks figures."""
+        return live.behind and not self._wish.whole
 
     def _answer(self, live: Live, wish: Wish, shown: object) -> object:
         """Read what is wished for, and hand it over where it differs from what was."""
         if wish.whole and wish.run is not None:
+            self._listed = ()  # not read here: to be read when it is looked at again
             view = live.view(wish.run, wish.focus, wish.before)
             if view is None or view != shown:
                 self._app.post_message(RunSeen(wish.run, view))
             return view or "gone"
         if wish.compared:
+            self._listed = ()
             comparison = live.comparison(wish.compared)
             if comparison != shown:
                 self._app.post_message(ComparisonSeen(wish.compared, comparison))
             return comparison
-        runs = live.runs()
+        # Where only the cursor has moved, the list is as it was.
+        runs = self._listed = self._listed or live.runs(LISTING_SECONDS[live.behind])
         preview = live.preview(wish.run or runs[0].id) if runs else None
         if (runs, preview) != shown:
             self._app.post_message(RunsSeen(runs, preview))

@@ -1,8 +1,8 @@
-"""The first screen: every run there is, and a preview of the one under the cursor."""
+"""The first screen: every run there is, a preview of the one under the cursor, and the machine."""
 
 from __future__ import annotations
 
-import textwrap
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual import work
@@ -12,22 +12,45 @@ from textual.message import Message
 
 from store.live import Preview, Run
 from tui.app.actions import bindings
-from tui.app.look import ACCENT, DIM, KEY, STRONG, VERDICT_STYLES
+from tui.app.look import ACCENT, DIM, KEY, SORTED, STRONG, note
 from tui.app.screens.base import PlaceScreen
 from tui.app.watching import RunsSeen, Wish
+from tui.app.widgets import host, preview
 from tui.app.widgets.canvas import Canvas
-from tui.app.widgets.heads import idle_calls, progress_line, run_lines, short_path, title_line
-from tui.app.widgets.run_table import RunTable
+from tui.app.widgets.filter_bar import FilterBar
+from tui.app.widgets.heads import idle_calls, short_path, title_line
+from tui.app.widgets.preview import PreviewPane
+from tui.app.widgets.run_table import MOST_MARKED, RunTable
 from tui.app.wording import plural
-from tui.plain import plain
-from tui.questions import verdict
+
+if TYPE_CHECKING:
+    from tui.hardware import Machine, Watcher
+
+BESIDE = 110
+"""Columns from which the preview stands beside the table, and not below it."""
+
+PREVIEW = 44
+"""Columns that a preview beside the table has at least, or a quarter of a wide terminal."""
+
+CURVE = 14
+"""Rows that have to be free under a table for the plot to stand there, and not in the preview."""
+
+MACHINE_ROWS = 20
+"""Rows from which there is room for the machine."""
 
 
 class RunsScreen(PlaceScreen):
-    """A table, and below it a preview."""
+    """A table under a filter, beside or above a preview, and below them the machine."""
 
     class PlotsLoaded(Message):
         """Previews can be drawn with their plots."""
+
+    class MachineSeen(Message):
+        """A figure of the machine has moved."""
+
+        def __init__(self, machine: Machine) -> None:
+            super().__init__()
+            self.machine = machine
 
     place = "runs"
     BINDINGS = bindings("runs")
@@ -38,16 +61,34 @@ class RunsScreen(PlaceScreen):
         self._preview: Preview | None = None
         self._coming: str | None = None
         self._plots = False
+        self._machine: Machine | None = None
+        self._watcher: Watcher | None = None
 
     def compose(self) -> ComposeResult:
         yield Canvas(id="head")
         with Container(id="body"):
-            yield RunTable()
-            yield Canvas(id="preview")
+            with Container(id="list"):
+                yield FilterBar()
+                yield RunTable()
+                yield PreviewPane("curve")
+            yield PreviewPane("preview")
+        yield Canvas(id="machine")
         yield Canvas(id="foot")
 
+    @property
+    def table(self) -> RunTable:
+        return self.query_one(RunTable)
+
+    @property
+    def bar(self) -> FilterBar:
+        return self.query_one(FilterBar)
+
     def on_mount(self) -> None:
-        self.query_one(RunTable).focus()
+        self.table.focus()
+
+    def on_unmount(self) -> None:
+        if self._watcher is not None:
+            self._watcher.stop()
 
     def on_screen_resume(self) -> None:
         self._look()
@@ -57,58 +98,151 @@ class RunsScreen(PlaceScreen):
         if not self.is_mounted:
             self.call_later(self.show, seen)
             return
-        self._runs, self._preview = seen.runs, seen.preview
-        table = self.query_one(RunTable)
-        table.show(seen.runs)
+        before, self._runs, self._preview = self._runs, seen.runs, seen.preview
+        if before is not seen.runs:  # it is, where only the cursor has moved
+            self._pick()
+        else:
+            self._draw_preview()
         if self._coming in {run.id for run in seen.runs}:
-            table.point_at(str(self._coming))
+            if not self.bar.filter.holds(next(run for run in seen.runs if run.id == self._coming)):
+                self.bar.clear()  # what has just been started is to be seen
+            self.table.point_at(str(self._coming))
             self._coming = None
+        if not self._plots:
+            self.call_after_refresh(self._load)
+
+    def _pick(self) -> None:
+        """Show those of the runs that the filter lets through."""
+        runs = self._runs or ()
+        held = [run for run in runs if self.bar.filter.holds(run)]
+        self.table.show(held, runs)
+        self.bar.count(len(held), len(runs))
         self.fit()
 
     def fit(self) -> None:
         width, height = self.size
+        if width:
+            self._lay_out(width, height)
+            self._draw_machine()
         if not width or self._runs is None:
             self.query_one("#head", Canvas).paint([title_line("", short_path(self.tombola.db), width - 2)])
             return
-        live = sum(run.state == "running" for run in self._runs)
-        words = plural(len(self._runs), "run") if self._runs else "no runs yet"
-        words += f", {live} running" if live else ""
-        self.query_one("#head", Canvas).paint([title_line(words, short_path(self.tombola.db), width - 2)])
-        self.draw_foot(idle_calls(self.query_one(RunTable).run))
-        # The list is as long as it needs to be, up to two fifths; the preview has the rest.
-        self.query_one(RunTable).styles.height = max(4, min(len(self._runs) + 2, 2 * height // 5))
+        self.query_one("#head", Canvas).paint([title_line(self._words(), short_path(self.tombola.db), width - 2)])
+        self.draw_foot(self._idle())
         self.set_class(not self._runs, "empty")
-        preview = self.query_one("#preview", Canvas)
-        room = preview.size
+        self._draw_preview()
+
+    def _lay_out(self, width: int, height: int) -> None:
+        """Beside each other the table takes what its columns need and the preview the rest; where few runs leave room
+        under the table, the plot stands there. Below each other the table is as long as it needs to be, up to two
+        fifths."""
+        rows = len(self._runs or ()) + 1
+        beside = width >= BESIDE
+        free = height - 3 - self._machine_rows - self.bar.rows - rows
+        self.set_class(beside, "beside")
+        place, table, curve = self.query_one("#list").styles, self.table.styles, self.query_one("#curve")
+        curve.display = beside and bool(self._runs) and free >= CURVE
+        table.height = rows if curve.display else "1fr"
+        if beside:
+            place.width, place.height = min(self.table.needed, width - 4 - max(PREVIEW, width // 4)), "1fr"
+        else:
+            place.width, place.height = "1fr", max(4, min(rows + 1, 2 * height // 5)) + self.bar.rows
+
+    def _words(self) -> str:
+        runs, table = self._runs or (), self.table
+        live = sum(run.state == "running" for run in runs)
+        words = plural(len(runs), "run") if runs else "no runs yet"
+        words += f", {live} running" if live else ""
+        words += f", {len(table.marked)} marked" if table.marked else ""
+        if table.key and table.key not in table.shown:
+            words += f", by {table.key} {SORTED[table.backwards]}"
+        elif table.backwards and not table.key:
+            words += ", the oldest first"
+        return words
+
+    def _idle(self) -> tuple[str, ...]:
+        run = self.table.run
+        idle = idle_calls(run)
+        if run is None:
+            idle += ("mark", "compare", "delete", "sort")
+        elif run.state == "running":
+            idle += ("delete",)
+        return idle if self._runs else (*idle, "filter")
+
+    def _draw_preview(self) -> None:
+        pane, plot, seen = self.query_one("#preview", PreviewPane), self.query_one("#curve", PreviewPane), self._preview
         if not self._runs:
-            preview.paint(_welcome(width - 2, height - 3))
-        elif self._preview is not None and room:
-            preview.paint(_preview(self._preview, room.width, room.height, self._plots))
-            if not self._plots:
-                self.call_after_refresh(self._load_plots)
+            pane.show(_welcome)
+        elif self.table.run is None:
+            pane.show(_none)
+            plot.show(_nothing)
+        elif seen is not None and plot.display:
+            plot.show(preview.curve, seen, self._plots)
+            pane.show(preview.words, seen)
+        elif seen is not None:
+            pane.show(preview.lines, seen, self._plots)
+
+    # What is loaded once the list is on the screen
 
     @work(thread=True, exclusive=True, group="plots", exit_on_error=False)
-    def _load_plots(self) -> None:
-        """Import the plotting library once the list is on the screen, and where nobody waits for it: it takes 0.2 s."""
+    def _load(self) -> None:
+        """Import the plotting library, and begin to watch the machine, where nobody waits for it: it takes 0.2 s."""
         import plotext  # noqa: F401
 
         import tui.app.widgets.figures  # noqa: F401
 
         self.post_message(self.PlotsLoaded())
+        if self._watcher is None:
+            from tui.hardware import Watcher
+
+            self._watcher = Watcher(lambda machine: self.post_message(self.MachineSeen(machine)))
+            self._watcher.start()
 
     def on_runs_screen_plots_loaded(self) -> None:
         if not self._plots:
             self._plots = True
             self.fit()
 
+    def on_runs_screen_machine_seen(self, seen: MachineSeen) -> None:
+        self._machine = seen.machine
+        self._draw_machine()
+
+    @property
+    def _machine_rows(self) -> int:
+        """Lines for the machine and the one over them; that of the processor has its place from the start, so that
+        nothing moves when it comes."""
+        if self.size.height < MACHINE_ROWS:
+            return 0
+        return 1 + (len(host.lines(self._machine, self.size.width)) if self._machine is not None else 1)
+
+    def _draw_machine(self) -> None:
+        canvas, rows = self.query_one("#machine", Canvas), self._machine_rows
+        canvas.display = rows > 0
+        if rows:
+            canvas.styles.height = rows
+        if self._machine is not None:
+            canvas.paint(host.lines(self._machine, self.size.width - 2))
+
+    # What comes from the widgets
+
     def on_run_table_moved(self) -> None:
         self._look()
+        self.draw_foot(self._idle())
 
     def on_run_table_chosen(self) -> None:
         self.action_open()
 
+    def on_run_table_sorted(self) -> None:
+        self.fit()
+
+    def on_filter_bar_changed(self) -> None:
+        self._pick()
+
+    def on_filter_bar_left(self) -> None:
+        self.table.focus()
+
     def _look(self) -> None:
-        run = self.query_one(RunTable).run
+        run = self.table.run
         self.tombola.watch_store.look_at(Wish(run.id if run else None))
 
     def point_at(self, run: str) -> None:
@@ -118,7 +252,7 @@ class RunsScreen(PlaceScreen):
     # Actions
 
     def action_move(self, lines: int) -> None:
-        self.query_one(RunTable).move(lines)
+        self.table.move(lines)
 
     def action_open(self) -> None:
         if (run := self._chosen("open")) is not None:
@@ -146,11 +280,64 @@ class RunsScreen(PlaceScreen):
         if (run := self._chosen("resume")) is not None:
             self.tombola.resume(run)
 
+    def action_delete(self) -> None:
+        if (run := self._chosen("delete")) is not None:
+            self.tombola.delete(run)
+
+    def action_mark(self) -> None:
+        if self._chosen("mark") is not None:
+            self.table.mark()
+            self.table.move(1)
+            self.fit()
+
+    def action_compare(self) -> None:
+        marked = self.table.marked
+        if len(marked) > MOST_MARKED:
+            self.tombola.say(f"{len(marked)} runs are marked: up to {MOST_MARKED} can be told apart")
+        elif len(marked) > 1:
+            self.tombola.open_compare(marked)
+        elif (run := self._chosen("compare")) is not None:
+            self.tombola.choose_compared(run)
+
+    def action_sort(self) -> None:
+        if self._chosen("sort") is not None:
+            self.table.sort_next()
+
+    def action_turn_round(self) -> None:
+        if self._chosen("sort") is not None:
+            self.table.sort(self.table.key, not self.table.backwards)
+
+    async def action_filter(self) -> None:
+        if self._runs:
+            await self.bar.open()
+            self.fit()
+        else:
+            self._chosen("pick")
+
+    def action_clear(self) -> None:
+        if self.bar.rows:
+            self.bar.clear()
+            self.table.focus()
+        elif self.table.marked:
+            self.table.unmark()
+            self.fit()
+        else:
+            self.tombola.say("there is no filter and no mark to take away; q leaves")
+
     def _chosen(self, verb: str) -> Run | None:
-        run = self.query_one(RunTable).run
+        run = self.table.run
         if run is None:
-            self.tombola.say(f"there is no run to {verb}: n starts one")
+            why = "no run is like that: Esc takes the filter away" if self._runs else "n starts one"
+            self.tombola.say(f"there is no run to {verb}: {why}")
         return run
+
+
+def _nothing(_width: int, _height: int) -> list[Text]:
+    return []
+
+
+def _none(width: int, _height: int) -> list[Text]:
+    return note("No run is like that: Esc takes the filter away.", width)
 
 
 def _welcome(width: int, height: int) -> list[Text]:
@@ -165,36 +352,3 @@ def _welcome(width: int, height: int) -> list[Text]:
     left = max(0, (width - max(line.cell_len for line in words)) // 2)
     blank = [Text()] * max(0, (height - len(words)) // 2)
     return [*blank, *(Text(" " * left) + line for line in words)]
-
-
-def _preview(preview: Preview, width: int, height: int, plots: bool) -> list[Text]:
-    """What it is, where it stands, what came out, and (`plots`) accuracy against sparsity."""
-    run = preview.run
-    if height < 12:
-        rows = [*run_lines(run, width)[:1], progress_line(run, width)]
-    else:
-        rows = run_lines(run, width)
-        rows += [Text(" · ".join(filter(None, (plain(run.paper), run.network, _seeds(run)))), DIM)]
-        rows += [Text(line) for line in textwrap.wrap(plain(run.note), width)[:3]]
-        rows += [Text()]
-        verdicts = [
-            Text.assemble((f"{verdict(c)}  ", VERDICT_STYLES.get(c.verdict, "")), plain(c.sentence))
-            for c in preview.checks
-            if not c.part
-        ]
-        if height >= 34 and verdicts:
-            plotted = _plot(preview, width, height - len(rows) - len(verdicts) - 1, plots)
-            return [*rows, *plotted, Text(), *verdicts]
-    return [*rows, *_plot(preview, width, height - len(rows), plots)]
-
-
-def _plot(preview: Preview, width: int, height: int, plots: bool) -> list[Text]:
-    if not plots:
-        return [Text()] * max(height, 0)
-    from tui.app.widgets.figures import lines
-
-    return lines(preview, None, width, height)
-
-
-def _seeds(run: Run) -> str:
-    return plural(run.seeds, "seed")

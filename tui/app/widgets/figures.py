@@ -100,15 +100,18 @@ def lines(
     window = _window([*dense, *tickets], printed)
     read = [place(figure) for figure in found if (figure.search, figure.round) == ticket][:1]
     free = sum(not math.isfinite(place(figure)) for figure in found) if against else 0
+    label = "test accuracy, %"
+    whole = label + _seeds(view.figures)
     return plot(
-        [*(Series("", [at, at], window, dashed=True) for at in read), *dense, *tickets, *printed],
+        [*dense, *tickets, *printed],
         width,
         height,
         x_label=AXES[against][1] + (f" ({plural(free, 'ticket')} without any)" if free else ""),
-        y_label="test accuracy, %" + _seeds(view.figures),
+        y_label=whole if len(whole) <= width else label,
         x_limits=ends if against else (0.0, _far(view, printed)),
         y_limits=window,
         x_ticks=_image_ticks(*ends, width) if against else SPARSITY_TICKS,
+        cursor=next(iter(read), None),
     )
 
 
