@@ -171,10 +171,11 @@ def test_space_marks_runs_and_c_compares_them(several):
 
     async def scenario(app, pilot):
         app.open_compare = compared.append
+        app.choose_compared = lambda run: compared.append((run.id,))
         await listed(app, pilot)
         first, second, third = ids(app)
         await pilot.press("c")
-        assert compared == [(first,)], "without a mark, the run under the cursor"
+        assert compared == [(first,)], "without a mark, others are to be chosen for the one under the cursor"
         await pilot.press("space", "space")
         assert "2 marked" in shown(app)
         assert app.screen.query_one(RunTable).text.count("▌") == 2
