@@ -106,6 +106,7 @@ class Panel(Canvas, Generic[S]):
         self.number, self.kind = number, kind
         self._scene: S | None = None
         self._drawn: Hashable = None
+        self._heading = ""
         self._fault = ""
 
     def show(self, scene: S) -> None:
@@ -124,7 +125,9 @@ class Panel(Canvas, Generic[S]):
             heading = plain(self.kind.heading(scene))
             if len(heading) > size.width - 6:  # what comes after the dot is said elsewhere too
                 heading = plain(heading.split(" · ")[0], max(size.width - 6, 1))
-            self.border_title = Text.assemble((f"{self.number} ", "dim"), heading)
+            if heading != self._heading:  # setting it sends the whole panel
+                self._heading = heading
+                self.border_title = Text.assemble((f"{self.number} ", "dim"), heading)
             wanted = (size, self.kind.part(scene))
             if wanted == self._drawn:
                 return
