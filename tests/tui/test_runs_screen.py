@@ -365,7 +365,7 @@ def test_a_run_is_deleted_after_a_question(several):
 
 def test_a_running_run_is_not_deleted(running):
     async def scenario(app, pilot):
-        await until(pilot, lambda: "running" in shown(app))
+        await until(pilot, lambda: "● running" in shown(app))  # the path of the store says "running" too
         await pilot.press("d")
         await until(pilot, lambda: "is running: stop it first" in shown(app))
 
