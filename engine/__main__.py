@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from engine.data import SOURCES, DataError, facts, prepare, there
 from engine.devices import Busy, DeviceError
 from engine.forecast import Unreachable
 from engine.gallery import gallery
+from engine.herald import Herald, heed
 from engine.plan import plan
 from engine.recording import Owned
 from engine.run import run
@@ -100,9 +101,10 @@ def main() -> int:
             return 0
         if given.verb == "prepare":
             return _prepare(Data.model_validate_json(text), given.download)
-        _interruptible()
         wait = _say if given.wait else None
-        print(json.dumps(plan(Experiment.model_validate_json(text), given.device, given.db, given.hold, wait)))
+        with _interruptible():
+            told = plan(Experiment.model_validate_json(text), given.device, given.db, given.hold, wait)
+        print(json.dumps(told))
     except KeyboardInterrupt:
         return 130
     except REFUSED as error:
@@ -123,10 +125,20 @@ def _never_began(db: Path, run: str, words: str) -> None:
             conn.close()
 
 
-def _interruptible() -> None:
-    """An interrupt raises KeyboardInterrupt, also in a shell's background job, which starts with it ignored."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """An interrupt raises KeyboardInterrupt, also in a shell's background job, which starts with it ignored; where no
+    Python runs for long, as in a step of a large network, it ends the process all the same."""
+
+    def interrupt(_: str) -> None:
+        raise KeyboardInterrupt
+
+    heed(interrupt)
+    herald = Herald()
+    try:
+        yield
+    finally:
+        herald.dismiss()
 
 
 def _say(words: str) -> None:
@@ -145,14 +157,14 @@ def _cards() -> dict[str, Any]:
 
 def _prepare(data: Data, download: bool) -> int:
     """Have a data set on this machine; an interrupt leaves nothing of it behind."""
-    _interruptible()
     people = sys.stderr  # what it is now: a download hides it from torchvision
 
     def say(words: str) -> None:
         print(f"{TOLD}{words}", file=people, flush=True)
 
     try:
-        prepare(data, say, download)
+        with _interruptible():
+            prepare(data, say, download)
         print(json.dumps(_described(data)))
     except KeyboardInterrupt:
         return 130

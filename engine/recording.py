@@ -11,6 +11,7 @@ import functools
 import hashlib
 import json
 import platform
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +33,9 @@ from engine.searches.prac import CEP, CET
 from engine.training import Epoch, Result, Training
 from presets import __version__
 from presets.schema import AnyCheck, Experiment
-from store.connection import now
+from store.clock import present
+from store.connection import now, spelled
+from store.editing import take_requests
 from store.files import object_path
 from store.liveness import state_of, this_process
 from store.writing import Writer
@@ -41,7 +44,18 @@ P = ParamSpec("P")
 
 
 class Owned(Exception):
-    """The run belongs to an engine that lives."""
+    """The run belongs to another engine."""
+
+
+def unowned(newest: Mapping[str, Any], store: Path) -> None:
+    """Refuse a run whose newest attempt is at work.
+
+    Raises:
+        Owned: says who does it.
+    """
+    sent_for = {"state": "running", "started": ""}
+    if not newest["ended"] and state_of(sent_for, newest, store) == "running":
+        raise Owned(f"{newest['run']} is being trained by process {newest['pid']} on {newest['host']}")
 
 
 def deferred(method: Callable[Concatenate[Recorder, P], None]) -> Callable[Concatenate[Recorder, P], None]:
@@ -81,15 +95,38 @@ class Recorder:
             }
 
     def flush(self) -> None:
-        """Write everything taken down since the last flush, whole or not at all."""
+        """Write everything taken down since the last flush, whole or not at all.
+
+        Raises:
+            Owned: this process was given up for lost, as on a suspended machine, and the run goes on without it.
+        """
         pending, self._pending = self._pending, []
         if pending:
             with self.writer.transaction():
+                self._still_ours()
                 for write in pending:
                     write()
         afterwards, self._afterwards = self._afterwards, []
         for act in afterwards:
             act()
+
+    def _newest(self) -> sqlite3.Row | None:
+        """The row of the run's newest attempt."""
+        found = self.writer.rows("SELECT * FROM attempts WHERE run = ? ORDER BY id DESC LIMIT 1", (self.run,))
+        return found[0] if found else None
+
+    def _still_ours(self) -> None:
+        if not self.attempt:  # not begun yet
+            return
+        newest = self._newest()
+        if newest is None:
+            raise Owned(f"{self.run} has been deleted")
+        if newest["id"] != self.attempt or newest["ended"]:
+            raise Owned(f"{self.run} was given up for lost while this engine was silent, and goes on without it")
+
+    def _now(self) -> str:
+        """The present moment by the clock that signs of life are held against."""
+        return spelled(present(self.writer.path))
 
     def after_flush(self, act: Callable[[], None]) -> None:
         """Do something once all that was taken down so far is in the store."""
@@ -97,17 +134,29 @@ class Recorder:
 
     # The attempt
 
-    def begin(self, device: str, name: str, plan: Mapping[str, Any], held: Mapping[str, str], changed: bool) -> None:
-        """A new attempt by this process, on a device called `name`; the run reads running from now. Written at once."""
-        moment = now()
+    def begin(
+        self,
+        device: str,
+        name: str,
+        plan: Mapping[str, Any],
+        held: Mapping[str, str],
+        changed: bool,
+        before: int,
+    ) -> None:
+        """A new attempt by this process, on a device called `name`; the run reads running from now. Written at once.
+
+        `before`: id of the attempt that was the newest when this process set out, 0 where there was none.
+
+        Raises:
+            Owned: another engine has taken up the run since, or works on it.
+        """
+        moment = self._now()
         with self.writer.transaction():
-            earlier = self.writer.rows("SELECT * FROM attempts WHERE run = ? ORDER BY id DESC LIMIT 1", (self.run,))
-            alone = {"state": "running", "started": ""}  # judged by its process, not by who asked for this attempt
-            if earlier and not earlier[0]["ended"] and state_of(alone, dict(earlier[0])) == "running":
-                raise Owned(f"{self.run} is being trained by process {earlier[0]['pid']} on {earlier[0]['host']}")
-            if earlier:  # what was asked of an engine that is gone
-                before = "taken IS NULL AND asked < (SELECT started FROM runs WHERE id = requests.run)"
-                self.writer.execute(f"UPDATE requests SET taken = ? WHERE run = ? AND {before}", (moment, self.run))
+            newest = self._newest()
+            if newest:
+                unowned(dict(newest), self.writer.path)
+                if newest["id"] != before:
+                    raise Owned(f"{self.run} was taken up by process {newest['pid']} on {newest['host']} meanwhile")
             self.attempt = self.writer.insert(
                 "attempts",
                 {
@@ -138,22 +187,22 @@ class Recorder:
 
     @deferred
     def heartbeat(self, images: int, planned: int, seconds_left: float | None, doing: str) -> None:
-        values = {"heartbeat": now(), "images_done": images, "seconds_left": seconds_left, "doing": doing}
+        values = {"heartbeat": self._now(), "images_done": images, "seconds_left": seconds_left, "doing": doing}
         self.writer.update("attempts", {"id": self.attempt}, values)
         self.writer.update("runs", {"id": self.run}, {"images_planned": planned})
 
+    def alive(self) -> None:
+        """Written at once, where there is nothing else to tell yet."""
+        self.writer.update("attempts", {"id": self.attempt}, {"heartbeat": self._now()})
+
     def requests(self) -> list[str]:
         """What was asked of this run since the last call: "pause" or "stop"."""
-        asked = self.writer.rows(
-            "SELECT id, action FROM requests WHERE run = ? AND taken IS NULL ORDER BY id", (self.run,)
-        )
-        for row in asked:
-            self.writer.update("requests", {"id": row["id"]}, {"taken": now()})
-        return [row["action"] for row in asked]
+        asked = "SELECT 1 FROM requests WHERE run = ? AND taken IS NULL"  # to read costs no lock
+        return take_requests(self.writer.conn, self.run) if self.writer.rows(asked, (self.run,)) else []
 
     @deferred
     def end(self, state: str, message: str) -> None:
-        moment = now()
+        moment = self._now()
         self.writer.update("runs", {"id": self.run}, {"state": state, "message": message, "ended": moment})
         values = {"ended": moment, "seconds": time.monotonic() - self._began, "outcome": state, "doing": ""}
         self.writer.update("attempts", {"id": self.attempt}, values | {"last_words": message, "heartbeat": moment})

@@ -7,30 +7,33 @@ evaluated as soon as it is found.
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
-import signal
 import time
 import traceback
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import cached_property, partial
 from pathlib import Path
+from sqlite3 import Row
 from typing import Any
 
 import torch
 
-from engine import cards, devices, masks, searches, tensors
+from engine import cards, checks, devices, masks, searches, tensors
+from engine.alone import Taken, alone
 from engine.arms import arm_training, dense_training
-from engine.checks import Answer, Asked, Steps, answer
+from engine.checks import Answer, Steps, answer
 from engine.data import Dataset, corrupted, load
 from engine.forecast import Cost, Spent, Unreachable, cost, disk_bytes, members_of, nearest, search_forecast
 from engine.given import Chosen, NotGiven, chosen_by, fitting, tickets_of
 from engine.guessing import most_by_guessing
+from engine.herald import STATES, Asked, Herald, heed, of_run, unwind
 from engine.machine import Disk, Machine, Sample
 from engine.measurements import Measured
 from engine.networks import build, weights
-from engine.recording import Recorder, versions
+from engine.recording import Owned, Recorder, unowned, versions
 from engine.reuse import Elsewhere
 from engine.searches import Begun, Context, Follow, Given, Measure, Point, Sized, Step, Ticket, Train
 from engine.searches.colt import segments
@@ -54,7 +57,8 @@ from presets.schema import (
     Subset,
     Transfer,
 )
-from store.connection import connect_readonly
+from store.connection import connect, connect_readonly
+from store.editing import set_state
 from store.errors import StoreError
 from store.files import object_path, run_folder
 from store.writing import Writer
@@ -63,21 +67,61 @@ FLUSH_SECONDS = 0.25  # rows appear at most this late
 POLL_SECONDS = 1.0  # requests are taken and the heartbeat is written this often
 LEAST_ROOM = 1e9, 0.05  # bytes of a disk, or a share of a small one, below which it is nearly full
 RECOVERED = 1.25  # times as much room as it lacked: a disk at the edge is told of once
+LEAVING_WORKERS = 3.0
+"""Seconds that workers get to leave what they do: an evaluation, a graph's capture or one step of a large network on a
+CPU may take longer, and who asks an engine to end is to wait for 5 s at most. What they lose is done again."""
 LEAVING_SECONDS = 8.0  # an engine that was paused just now needs some to leave its card
 FINISHED, FAILED, STOPPED = 0, 1, 3  # exit codes of the process
 
 
 def run(run_id: str, db: Path, files: Path, claim: str = "") -> int:
-    """Attempt the run; gives the exit code. `claim` is that of its forecast, to the card that this kept for it."""
+    """Attempt the run; gives the exit code. `claim` is that of its forecast, to the card that this kept for it.
+
+    From the first moment it can be stopped, within `herald.GRACE_SECONDS` and what the store takes to be told.
+
+    Raises:
+        Owned: another engine has the run.
+        Failed: it cannot be begun; says why.
+    """
     torch.set_num_threads(1)  # until the fork: OpenMP's threads would not survive it
+    faulthandler.enable()  # a crash leaves its place in engine.log
     reader = connect_readonly(db)
-    row = reader.execute("SELECT spec, device, images_planned FROM runs WHERE id = ?", (run_id,)).fetchone()
-    last = reader.execute(
-        "SELECT plan, versions FROM attempts WHERE run = ? ORDER BY id DESC LIMIT 1", (run_id,)
-    ).fetchone()
+    row = reader.execute("SELECT * FROM runs WHERE id = ?", (run_id,)).fetchone()
+    last = reader.execute("SELECT * FROM attempts WHERE run = ? ORDER BY id DESC LIMIT 1", (run_id,)).fetchone()
     reader.close()
     if row is None:
         raise Failed(f"no run {run_id!r} in {db}")
+    if last:
+        unowned(dict(last), db)
+    try:
+        with alone(run_folder(files, run_id)):
+            return _attempt(row, last, db, files, claim)
+    except Taken:
+        raise Owned(f"{run_id} is being started by another engine") from None
+    except Asked as asked:
+        heed(lambda action: None)
+        with closing(connect(db)) as conn:
+            set_state(conn, run_id, STATES[asked.action], f"{STATES[asked.action]} on request, before it had begun")
+        return STOPPED
+
+
+def _attempt(row: Row, last: Row | None, db: Path, files: Path, claim: str) -> int:
+    """Get ready, as one who can be asked to stop at any moment, and go."""
+    run_id = row["id"]
+    heed(unwind)
+    if row["state"] != "running" or (last and not last["ended"]):  # started by hand, not by one who has sent for it
+        with closing(connect(db)) as conn:
+            set_state(conn, run_id, "running")
+    herald = of_run(db, run_id, last["id"] if last else 0)
+    try:
+        return _ready(row, last, db, files, claim, herald)
+    finally:
+        herald.dismiss()
+
+
+def _ready(row: Row, last: Row | None, db: Path, files: Path, claim: str, herald: Herald) -> int:
+    """Data, device, plan and workers, then all the rest."""
+    run_id = row["id"]
     experiment = Experiment.model_validate_json(row["spec"])
     try:
         earlier = json.loads(last["plan"])["device"] if last else ""
@@ -112,7 +156,8 @@ def run(run_id: str, db: Path, files: Path, claim: str = "") -> int:
     )
     try:
         attempt = _Attempt(run_id, experiment, data, sets, pool, Writer(db), files)
-        return attempt.go(plan, changed, where, [chosen.sha256 for chosen in subsets.values()])
+        needed = [chosen.sha256 for chosen in subsets.values()]
+        return attempt.go(plan, changed, where, needed, last["id"] if last else 0, herald)
     finally:
         pool.close()
 
@@ -167,17 +212,26 @@ class _Attempt:
         self.following: dict[tuple[str, int], list[tuple[Begun | Follow | Sized, Turning]]] = {}
         self.evaluated: set[tuple[str, int, str, int]] = set()
         self.asked: str | None = None
+        self.asked_at = 0.0
         self.full: set[str] = set()
         """Which of the disks have been told to be nearly full, and are."""
 
-    def go(self, plan: devices.Plan, changed: bool, where: devices.Where, needed: list[str]) -> int:
-        """Everything, to the end of the run or of this attempt. `needed`: files of other runs that are to stay."""
-        self.record.begin(plan.device, where.words, plan.as_dict(), versions(self.data), changed)
+    def go(
+        self,
+        plan: devices.Plan,
+        changed: bool,
+        where: devices.Where,
+        needed: list[str],
+        before: int,
+        herald: Herald,
+    ) -> int:
+        """Everything, to the end of the run or of this attempt. `needed`: files of other runs that are to stay;
+        `before`: the attempt before this one."""
+        heed(self._ask)
+        self.record.begin(plan.device, where.words, plan.as_dict(), versions(self.data), changed, before)
+        herald.dismiss()
         self.machine = Machine(plan.device, [os.getpid(), *self.pool.pids], self.writer.path, self.files)
         self.record.needs(needed)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._ask("stop"))
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         if changed:
             self.record.log("warning", "plan or versions changed: figures may differ in their last bits from here on")
         if where.note:
@@ -196,9 +250,8 @@ class _Attempt:
         )
         self.images_at_start, self.began = self.trainings.images, time.monotonic()
         try:
-            self._begin()
-            if not self._loop() or not self._answered():
-                state = "paused" if self.asked == "pause" else "stopped"
+            if not (self._begin() and self._loop() and self._answered()):
+                state = STATES[self.asked or "stop"]
                 self._end(state, f"{state} on request")
                 return STOPPED
             self._end("finished", "finished")
@@ -252,6 +305,12 @@ class _Attempt:
                 self.pool.stop()
                 if not self.pool.busy:
                     return False
+                if now - self.asked_at > LEAVING_WORKERS:
+                    words = (
+                        "not waited for, since it is in a part that cannot be left: goes on from its last checkpoint"
+                    )
+                    self.record.log("info", f"{self.trainings.doing}: {words}")
+                    return False
             else:
                 taken = self.trainings.take_from_elsewhere()
                 if not taken:
@@ -262,7 +321,8 @@ class _Attempt:
         return True
 
     def _ask(self, action: str) -> None:
-        self.asked = self.asked or action
+        if not self.asked:
+            self.asked, self.asked_at = action, time.monotonic()
 
     def _tell(self) -> None:
         """Write that we live, what is done and what is left."""
@@ -368,10 +428,12 @@ class _Attempt:
 
     # Beginning, anew or again
 
-    def _begin(self) -> None:
-        """Start every search and arm from what the store holds."""
+    def _begin(self) -> bool:
+        """Start every search and arm from what the store holds (True), or stop on request (False)."""
         for seed in self.experiment.seeds:
             for name in self.experiment.searches:
+                if self.asked:
+                    return False
                 turning = Turning(Context(self.experiment, name, seed, self._set(name)))
                 self._give(turning.context)
                 self._recall(turning)
@@ -385,11 +447,15 @@ class _Attempt:
             for name in self.experiment.searches:
                 turning = self.turning[name, seed]
                 for number in sorted(turning.tickets):
+                    if self.asked:
+                        return False
                     self._arms_of(turning, number)
                 if turning.stuck:
                     self._ended(turning)
                 else:
                     self._turn(turning, None)
+                self.record.alive()
+        return True
 
     def _set(self, search: str) -> Dataset:
         """The data that a search sees."""
@@ -616,7 +682,9 @@ class _Attempt:
     def _answered(self) -> bool:
         """Answer every check, with what it still needs (True), or stop on request (False)."""
         for name, settings in self.experiment.checks.items():
-            asked = Asked(self.run, name, settings, self.experiment, self.data, self.writer.rows, self.turning)
+            if self.asked:
+                return False
+            asked = checks.Asked(self.run, name, settings, self.experiment, self.data, self.writer.rows, self.turning)
             self._go_on(name, answer(asked), None)
         return self._loop()
 

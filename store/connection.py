@@ -36,7 +36,17 @@ SHARED_FILE_SYSTEMS = (
 
 def now() -> str:
     """The present moment as every table spells it: UTC, ISO 8601, microseconds, Z."""
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return spelled(datetime.now(UTC))
+
+
+def spelled(moment: datetime) -> str:
+    """A moment of UTC as `now` spells it."""
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def path_of(conn: sqlite3.Connection) -> Path:
+    """The file that a connection is open on."""
+    return Path(conn.execute("PRAGMA database_list").fetchone()[2])
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -234,7 +244,7 @@ def transaction(conn: sqlite3.Connection) -> Iterator[None]:
     if conn.in_transaction:
         yield
         return
-    with translated(Path(conn.execute("PRAGMA database_list").fetchone()[2])):
+    with translated(path_of(conn)):
         conn.execute("BEGIN IMMEDIATE")
         try:
             yield

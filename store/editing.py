@@ -16,7 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from store.connection import now, transaction
+from store.clock import present
+from store.connection import now, path_of, spelled, transaction
 from store.errors import StoreError
 from store.files import object_path, run_folder
 from store.liveness import state_of
@@ -39,7 +40,7 @@ def create_run(
 ) -> str:
     """A new run that its engine is about to take up; gives back its id. `spec` is the experiment as plain data."""
     name = _one_line(name, "name")
-    moment = now()
+    moment = _now(conn)
     with transaction(conn):
         run = _free_id(conn, name)
         conn.execute(
@@ -81,8 +82,7 @@ def ask(conn: sqlite3.Connection, run: str, checks: Mapping[str, Any]) -> None:
     """
     with transaction(conn):
         row = _run(conn, run)
-        attempt = conn.execute("SELECT * FROM attempts WHERE run = ? ORDER BY id DESC LIMIT 1", (run,)).fetchone()
-        if state_of(dict(row), dict(attempt) if attempt else None) == "running":
+        if _standing(conn, row) == "running":
             raise StoreError(f"{run} is running: wait until it has ended, or pause it first")
         spec = json.loads(row["spec"])
         for name, before in spec.get("checks", {}).items():
@@ -104,18 +104,46 @@ def note(conn: sqlite3.Connection, run: str, text: str) -> None:
 
 
 def set_state(conn: sqlite3.Connection, run: str, state: str, message: str = "") -> None:
-    """Write the state of a run. "running" says that its engine is on its way, and leaves it 30 s to come."""
-    moment = now()
+    """Write the state of a run. "running" says that its engine is on its way, and leaves it 30 s to come.
+
+    What was begun or asked before is then over: the run waits for its next attempt.
+    """
+    moment = _now(conn)
     values = {"state": state, "message": message, "ended": None if state in LIVE_STATES else moment}
-    _set(conn, run, **values, **({"started": moment} if state == "running" else {}))
+    with transaction(conn):
+        _set(conn, run, **values, **({"started": moment} if state == "running" else {}))
+        if state == "running":
+            gone = "UPDATE attempts SET ended = heartbeat, outcome = 'lost', doing = '' WHERE run = ? AND ended IS NULL"
+            conn.execute(gone, (run,))
+            conn.execute("UPDATE requests SET taken = ? WHERE run = ? AND taken IS NULL", (moment, run))
+
+
+def still_coming(conn: sqlite3.Connection, run: str, before: int) -> bool:
+    """Show that an engine is on its way, which takes a while; False once it need not, since one has taken up the run.
+
+    `before`: id of the newest attempt when it set out, 0 where there was none.
+    """
+    none_yet = "NOT EXISTS (SELECT 1 FROM attempts WHERE run = runs.id AND id > :before)"
+    with transaction(conn):
+        sql = f"UPDATE runs SET started = :now WHERE id = :run AND state = 'running' AND {none_yet}"
+        return conn.execute(sql, {"now": _now(conn), "run": run, "before": before}).rowcount == 1
+
+
+def take_requests(conn: sqlite3.Connection, run: str) -> list[str]:
+    """What was asked of a run and not taken up yet, "pause" or "stop", oldest first; taken up by this."""
+    with transaction(conn):
+        asked = conn.execute("SELECT id, action FROM requests WHERE run = ? AND taken IS NULL ORDER BY id", (run,))
+        rows = asked.fetchall()
+        conn.executemany("UPDATE requests SET taken = ? WHERE id = ?", [(now(), row["id"]) for row in rows])
+    return [row["action"] for row in rows]
 
 
 def never_began(conn: sqlite3.Connection, run: str, message: str) -> None:
     """Write down that an engine ended before it took up its run, so that nobody waits for it.
 
-    One that ended later has left a row of `attempts`, by which everyone sees that it is gone.
+    One that ended later has left a row of `attempts` without an end, by which everyone sees that it is gone.
     """
-    taken_up = "SELECT 1 FROM attempts WHERE run = runs.id AND started >= runs.started"
+    taken_up = "SELECT 1 FROM attempts WHERE run = runs.id AND ended IS NULL"
     with transaction(conn):
         waiting = f"SELECT 1 FROM runs WHERE id = ? AND state = 'running' AND NOT EXISTS ({taken_up})"
         if conn.execute(waiting, (run,)).fetchone():
@@ -130,8 +158,7 @@ def delete_run(conn: sqlite3.Connection, run: str, files_root: Path) -> None:
     folder = run_folder(files_root, run)
     with transaction(conn):
         row = _run(conn, run)
-        attempt = conn.execute("SELECT * FROM attempts WHERE run = ? ORDER BY id DESC LIMIT 1", (run,)).fetchone()
-        if state_of(dict(row), dict(attempt) if attempt else None) == "running":
+        if _standing(conn, row) == "running":
             raise StoreError(f"{run} is running: stop it first")
         own = "SELECT sha256 FROM file_uses WHERE run = :run EXCEPT SELECT sha256 FROM file_uses WHERE run <> :run"
         orphans = [row["sha256"] for row in conn.execute(own, {"run": run})]
@@ -144,6 +171,17 @@ def delete_run(conn: sqlite3.Connection, run: str, files_root: Path) -> None:
                 with suppress(OSError):
                     object_path(files_root, sha256).unlink()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _now(conn: sqlite3.Connection) -> str:
+    """The present moment by the clock that signs of life are held against."""
+    return spelled(present(path_of(conn)))
+
+
+def _standing(conn: sqlite3.Connection, run: sqlite3.Row) -> str:
+    """How a run stands, its engine looked for."""
+    attempt = conn.execute("SELECT * FROM attempts WHERE run = ? ORDER BY id DESC LIMIT 1", (run["id"],)).fetchone()
+    return state_of(dict(run), dict(attempt) if attempt else None, path_of(conn))
 
 
 def _set(conn: sqlite3.Connection, run: str, **values: Any) -> None:

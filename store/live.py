@@ -409,7 +409,7 @@ class _Memory:
 LISTED = """
     SELECT
         r.id, r.name, r.title, r.preset, r.paper, r.expect, r.message, r.note, r.created, r.images_planned,
-        live_state(r.state, r.started, a.host, a.boot_id, a.pid, a.pid_started, a.started, a.heartbeat) AS state,
+        live_state(r.state, r.started, a.host, a.boot_id, a.pid, a.pid_started, a.ended, a.heartbeat) AS state,
         ifnull(a.device, r.device) AS device, ifnull(a.images_done, 0) AS images_done, a.seconds_left,
         ifnull(a.doing, '') AS doing, r.started, r.ended, a.id AS attempt, a.heartbeat, a.ended AS attempt_ended,
         (SELECT sum(ifnull(seconds, 86400 * (julianday(heartbeat) - julianday(started)))) FROM attempts

@@ -1,15 +1,21 @@
-"""Whether the engine of a run still lives: what a row says, held against the processes of this machine."""
+"""Whether the engine of a run still lives: what a row says, held against the processes of this machine.
+
+Two rules keep clocks out of it as far as can be. On its own machine an engine is judged by its process alone, however
+long it is silent: a suspended one is not dead. And which attempt a run waits for is told by order, not by time.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from store.clock import present
+
 SILENT_SECONDS = 30.0
-"""An engine writes its heartbeat every second or two; after this long without one it is presumed dead."""
+"""An engine writes its heartbeat every second or two; who cannot see its process gives it up after this long."""
 
 
 def this_process() -> dict[str, Any]:
@@ -18,30 +24,38 @@ def this_process() -> dict[str, Any]:
     return {"host": _host(), "boot_id": _boot_id(), "pid": pid, "pid_started": _started(pid) or 0.0}
 
 
-def state_of(run: Mapping[str, Any], attempt: Mapping[str, Any] | None) -> str:
+def state_of(run: Mapping[str, Any], attempt: Mapping[str, Any] | None, store: Path | None = None) -> str:
     """The state of a row of `runs` with its newest row of `attempts`: as stored, but lost when its engine is gone.
 
-    On the engine's own machine the process itself is looked for. From elsewhere, or where a container hides the
-    processes of others, a heartbeat older than `SILENT_SECONDS` means lost.
+    On the engine's own machine, in the same boot, its process is looked for, by number and start. From elsewhere, or
+    where a container hides the processes of others, a heartbeat older than `SILENT_SECONDS` by the clock of the file
+    server that keeps the `store` means lost.
     """
     if run["state"] != "running":
         return run["state"]
-    if attempt is None or attempt["started"] < run["started"]:  # asked for, and its engine is still on its way
-        return "running" if _age(run["started"]) < SILENT_SECONDS else "lost"
-    silent = _age(attempt["heartbeat"]) > SILENT_SECONDS
-    if attempt["host"] != _host() or attempt["boot_id"] != _boot_id():
-        return "lost" if silent else "running"
-    if not _exists(attempt["pid"]):
-        return "lost"
-    # Another process may have got the number: then the start differs, and the heartbeat has stopped.
-    started = _started(attempt["pid"])
-    same = started is None or abs(started - attempt["pid_started"]) < 0.5
-    return "running" if same or not silent else "lost"
+    if attempt is None or attempt["ended"]:  # sent for, and its engine is still on its way
+        return "lost" if silent(run["started"], store) else "running"
+    if not here(attempt):
+        return "lost" if silent(attempt["heartbeat"], store) else "running"
+    return "running" if _lives(attempt["pid"], attempt["pid_started"]) else "lost"
 
 
-def _age(moment: str) -> float:
-    """Seconds since a time of the store."""
-    return (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
+def here(attempt: Mapping[str, Any]) -> bool:
+    """Whether its process would be seen from here: the same machine, boot and table of processes."""
+    return attempt["host"] == _host() and attempt["boot_id"] == _boot_id()
+
+
+def silent(moment: str, store: Path | None) -> bool:
+    """Whether the last sign of life is too old; one from the future is none, but left by a clock set back since."""
+    return abs((present(store) - datetime.fromisoformat(moment)).total_seconds()) > SILENT_SECONDS
+
+
+def _lives(pid: int, began: float) -> bool:
+    """Whether the process is there that began so many seconds after the boot; another may have got its number."""
+    if not _exists(pid):
+        return False
+    started = _started(pid)
+    return started is None or abs(started - began) < 0.5
 
 
 def _host() -> str:

@@ -10,6 +10,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ Rows = list[dict[str, Any]]
 LISTING = """
     SELECT
         r.id, r.name, r.title, r.preset, r.paper,
-        live_state(r.state, r.started, a.host, a.boot_id, a.pid, a.pid_started, a.started, a.heartbeat) AS state,
+        live_state(r.state, r.started, a.host, a.boot_id, a.pid, a.pid_started, a.ended, a.heartbeat) AS state,
         r.message, r.note, r.created, r.ended, ifnull(a.device, r.device) AS device,
         json_array_length(r.spec, '$.seeds') AS seeds,
         ifnull((SELECT group_concat(method, ', ') FROM (SELECT DISTINCT method FROM searches WHERE run = r.id)), '')
@@ -265,7 +266,7 @@ def _open(path: Path) -> sqlite3.Connection:
         for step in STEPS:
             run_script(conn, step)
         conn.execute("PRAGMA query_only = ON")
-    conn.create_function("live_state", 8, _live_state)
+    conn.create_function("live_state", 8, partial(_live_state, path))
     return conn
 
 
@@ -278,10 +279,10 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return (stat.st_dev, stat.st_ino) if stat.st_size else None
 
 
-def _live_state(state: str, started: str, *attempt: Any) -> str:
-    names = ("host", "boot_id", "pid", "pid_started", "started", "heartbeat")
+def _live_state(store: Path, state: str, started: str, *attempt: Any) -> str:
+    names = ("host", "boot_id", "pid", "pid_started", "ended", "heartbeat")
     newest = None if attempt[0] is None else dict(zip(names, attempt, strict=True))
-    return state_of({"state": state, "started": started}, newest)
+    return state_of({"state": state, "started": started}, newest, store)
 
 
 def _permit(action: int, name: str | None, value: str | None, _database: str | None, _view: str | None) -> int:

@@ -231,7 +231,7 @@ def resume(db: Path, files: Path, run: str) -> None:
             if row is None:
                 raise StoreError(f"no run has the id {run!r}")
             attempt = conn.execute("SELECT * FROM attempts WHERE run = ? ORDER BY id DESC LIMIT 1", (run,)).fetchone()
-            state = state_of(dict(row), dict(attempt) if attempt else None)
+            state = state_of(dict(row), dict(attempt) if attempt else None, db)
             if state not in RESUMABLE:
                 raise LaunchError(f"{run} is {state}: there is nothing to resume")
             set_state(conn, run, "running")

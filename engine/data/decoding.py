@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -71,9 +72,12 @@ def fill(images: np.ndarray, decode: Callable[[int], np.ndarray], say: Callable[
         DataError: the first that `decode` raises; the rest is not begun.
     """
     count = len(images)
+    over = threading.Event()
 
     def some(first: int) -> None:
         for place in range(first, min(first + CHUNK, count)):
+            if over.is_set():  # a fault or an interrupt: the rest of a chunk of photographs would take seconds
+                return
             images[place] = decode(place)
 
     pool = ThreadPoolExecutor(cores())
@@ -87,4 +91,5 @@ def fill(images: np.ndarray, decode: Callable[[int], np.ndarray], say: Callable[
                     told = time.monotonic()
                     say(f"{start:,} of {count:,} images decoded")
     finally:
+        over.set()
         pool.shutdown(cancel_futures=True)

@@ -118,6 +118,39 @@ def test_states_say_when_a_run_ended_or_was_sent_for(writer: Writer, new_run: Ne
     assert writer.one("SELECT ended FROM runs")["ended"] is None
 
 
+def test_who_sends_for_an_engine_ends_what_was_begun_and_asked_before(writer: Writer, new_run: NewRun) -> None:
+    run = new_run()
+    attempt(writer, run, pid=2**22 + 1, doing="round 2")
+    editing.request(writer.conn, run, "stop")
+    with Reader(writer.path) as reader:
+        assert reader.run(run)["state"] == "lost"
+        editing.set_state(writer.conn, run, "running")
+        assert reader.run(run)["state"] == "running", "it waits for its next attempt"
+    ended, outcome, doing = writer.one("SELECT ended, outcome, doing FROM attempts")
+    assert (ended, outcome, doing) == ("2999-01-01T00:00:00.000Z", "lost", "")
+    assert editing.take_requests(writer.conn, run) == [], "what was asked of the one that is gone"
+    editing.request(writer.conn, run, "pause")
+    editing.request(writer.conn, run, "stop")
+    assert editing.take_requests(writer.conn, run) == ["pause", "stop"]
+    assert editing.take_requests(writer.conn, run) == []
+
+
+def test_an_engine_on_its_way_shows_itself_until_one_has_taken_up_the_run(writer: Writer, new_run: NewRun) -> None:
+    run = new_run()
+    writer.update("runs", {"id": run}, {"started": "2020-01-01T00:00:00.000Z"})
+    with Reader(writer.path) as reader:
+        assert reader.run(run)["state"] == "lost"
+        assert editing.still_coming(writer.conn, run, 0)
+        assert reader.run(run)["state"] == "running"
+    attempt(writer, run)
+    assert not editing.still_coming(writer.conn, run, 0)
+    editing.set_state(writer.conn, run, "running")
+    newest = writer.one("SELECT max(id) AS id FROM attempts")["id"]
+    assert editing.still_coming(writer.conn, run, newest)
+    editing.set_state(writer.conn, run, "stopped")
+    assert not editing.still_coming(writer.conn, run, newest)
+
+
 def test_requests_wait_in_the_store_until_an_engine_takes_them(writer: Writer, new_run: NewRun) -> None:
     run = new_run()
     editing.request(writer.conn, run, "pause")
