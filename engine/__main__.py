@@ -110,7 +110,7 @@ def main() -> int:
     except REFUSED as error:
         words = " ".join(str(error).split())
         print(words, file=sys.stderr)
-        if given.verb == "run":
+        if given.verb == "run" and not isinstance(error, Owned):  # its engine, or who replaced this one, tells of it
             _never_began(given.db, given.run, words)
         return 4 if isinstance(error, Busy) else 2
     return 0

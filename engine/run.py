@@ -213,6 +213,8 @@ class _Attempt:
         self.evaluated: set[tuple[str, int, str, int]] = set()
         self.asked: str | None = None
         self.asked_at = 0.0
+        self.begun = False
+        """Whether every search turns, so that what is left to do is known."""
         self.full: set[str] = set()
         """Which of the disks have been told to be nearly full, and are."""
 
@@ -265,7 +267,8 @@ class _Attempt:
         return FAILED
 
     def _end(self, state: str, words: str) -> None:
-        self._tell()
+        if self.begun:
+            self._tell()
         self._sampled(self.machine.last())
         self.record.flush()
         for row in self.record.taken_from():
@@ -455,6 +458,7 @@ class _Attempt:
                 else:
                     self._turn(turning, None)
                 self.record.alive()
+        self.begun = True
         return True
 
     def _set(self, search: str) -> Dataset:

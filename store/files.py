@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from pathlib import Path
 
 from store.errors import StoreError
+
+PRINTED_LINES = 6
+"""Lines that a broken engine printed last: the end of a traceback, which says what and where."""
+
+PRINTED_BYTES = 8192
 
 
 def object_path(root: Path, sha256: str) -> Path:
@@ -26,6 +32,17 @@ def run_folder(root: Path, run: str) -> Path:
 def engine_log(root: Path, run: str) -> Path:
     """Where the engine of a run prints to: nothing, unless something broke."""
     return run_folder(root, run) / "engine.log"
+
+
+def last_printed(root: Path, run: str) -> tuple[str, ...]:
+    """The last lines that the engine of a run printed, oldest first; none where its log cannot be read from here."""
+    try:
+        with engine_log(root, run).open("rb") as log:
+            log.seek(-min(log.seek(0, os.SEEK_END), PRINTED_BYTES), os.SEEK_END)
+            lines = log.read().decode(errors="replace").split("\n")
+    except (OSError, StoreError):
+        return ()
+    return tuple(line for line in lines if line.strip())[-PRINTED_LINES:]
 
 
 def sha256_of(path: Path) -> str:

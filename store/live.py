@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,8 +18,8 @@ from typing import Any
 
 from store.answers import Check, checks_of
 from store.comparing import Comparison, compare
-from store.errors import StoreError
-from store.files import engine_log
+from store.files import last_printed
+from store.liveness import silent
 from store.reading import Reader
 from store.report import answer, cost, curves, samples
 from store.report import checks as report_checks
@@ -30,10 +29,6 @@ LOG_LINES = 1000
 
 MOST_SAMPLES = 1000
 """Samples of the machine that the app keeps of an attempt; of more, every second one, or fewer."""
-PRINTED_LINES = 6
-"""Lines that a broken engine printed last: the end of a traceback, which says what and where."""
-
-PRINTED_BYTES = 8192
 
 
 @dataclass(frozen=True)
@@ -820,6 +815,12 @@ class Live:
                 (run.id,),
             )[0]["at"]
             told.append(Line(since, "no heartbeat", "no sign of life of its engine since"))
+        elif run.state == "running":
+            sql = "SELECT heartbeat FROM attempts WHERE run = ? AND ended IS NULL ORDER BY id DESC LIMIT 1"
+            for row in self._reader.rows(sql, (run.id,)):
+                if silent(row["heartbeat"], self._reader.path):
+                    words = "its engine is there but has written nothing since: suspended, or kept by a slow disk"
+                    told.append(Line(row["heartbeat"], "silent", words))
         return tuple(told)
 
     def _last(self, run: Run) -> Last | None:
@@ -829,7 +830,7 @@ class Live:
             " JOIN runs AS r ON r.id = a.run WHERE a.run = ? ORDER BY a.id DESC LIMIT 1",
             (run.id,),
         )
-        return Last(printed=_printed(Path(rows[0].pop("files")), run.id), **rows[0]) if rows else None
+        return Last(printed=last_printed(Path(rows[0].pop("files")), run.id), **rows[0]) if rows else None
 
     def _log(self, run: str, memory: _Memory) -> tuple[Line, ...]:
         rows = self._reader.rows(
@@ -888,17 +889,6 @@ def _turning(lanes: tuple[Lane, ...]) -> Lane | None:
     seeds = list(dict.fromkeys(lane.seed for lane in lanes))
     turning = [lane for seed in seeds for lane in lanes if lane.seed == seed and lane.state == "turning"]
     return next(iter(turning or lanes), None)
-
-
-def _printed(files: Path, run: str) -> tuple[str, ...]:
-    """The last lines that the engine printed; none where its log cannot be read from here."""
-    try:
-        with engine_log(files, run).open("rb") as log:
-            log.seek(-min(log.seek(0, os.SEEK_END), PRINTED_BYTES), os.SEEK_END)
-            lines = log.read().decode(errors="replace").split("\n")
-    except (OSError, StoreError):
-        return ()
-    return tuple(line for line in lines if line.strip())[-PRINTED_LINES:]
 
 
 NOT_YET: dict[str, Any] = {

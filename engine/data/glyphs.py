@@ -75,9 +75,12 @@ def prepare(data: Data, say: Callable[[str], None]) -> None:
         def fill(start: int) -> None:
             drawn[start : start + chunk] = draw(np.arange(start, min(start + chunk, images)), size, classes, data.draw)
 
-        with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as threads:
+        threads = ThreadPoolExecutor(min(os.cpu_count() or 1, 8))
+        try:
             for _ in threads.map(fill, range(0, images, chunk)):
                 pass
+        finally:
+            threads.shutdown(cancel_futures=True)  # an interrupt does not wait for what has not been begun
         content = hashlib.sha256()
         for start in range(0, images, 1000):
             content.update(drawn[start : start + 1000].tobytes())

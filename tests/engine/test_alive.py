@@ -284,7 +284,7 @@ def test_of_two_engines_that_start_at_once_one_goes_on_and_one_is_refused(
         assert going.pid is not None
         os.kill(going.pid, signal.SIGTERM)
         going.join(SECONDS)
-        assert (going.exitcode, bench.state(run)) == (3, "stopped")
+        assert (going.exitcode, bench.state(run)) == (3, "stopped"), outputs[1 - refused].read_text()
         assert outputs[1 - refused].read_text() == ""
 
 

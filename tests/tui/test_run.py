@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import pytest
 
+from store.files import engine_log
 from tests.program import LONG, TINY, FinishedRun, Tombola
 
 STEPS = [*TINY, "--seed", "3", "--device", "cpu"]
@@ -95,12 +96,33 @@ def test_a_run_is_paused_resumed_and_stopped_from_elsewhere(tombola: Tombola, lo
     assert tombola("runs", "--json").stdout == "[]\n"
 
 
+def test_an_engine_has_a_session_of_its_own_and_reads_from_no_terminal(tombola: Tombola, long_run: str):
+    with tombola.reader() as reader:
+        pid = reader.run(long_run)["attempts"][0]["pid"]
+    assert os.getsid(pid) == os.getpgid(pid) == pid
+    assert os.getsid(pid) != os.getsid(0)
+    assert os.readlink(f"/proc/{pid}/fd/0") == "/dev/null"
+    os.killpg(pid, signal.SIGHUP)
+    before = epochs(tombola)
+    until(lambda: epochs(tombola) > before)
+    assert state(tombola, long_run) == "running"
+
+
 def test_a_run_whose_engine_was_killed_is_lost_and_can_be_resumed(tombola: Tombola, long_run: str):
     with tombola.reader() as reader:
         pid = reader.run(long_run)["attempts"][0]["pid"]
     os.killpg(pid, signal.SIGKILL)
     assert tombola("wait", "long", code=1).stdout == f"{long_run} lost\n"
     assert json.loads(tombola("runs", "--where", "state = 'lost'", "--json").stdout)[0]["id"] == long_run
+    assert f"{long_run} is lost" in tombola("log", "long").stderr
+    shown = tombola("show", "long").stdout
+    assert re.search(r"its engine has gone; last sign of life [\d: -]{19}", shown)
+    assert f"tombola resume {long_run} goes on" in shown
+    log = engine_log(tombola.files, long_run)
+    log.write_text("first\n" * 50 + "MemoryError: \x1b[2Jno more room\n")
+    assert "  | MemoryError: ␛[2Jno more room\n" in tombola("show", "long").stdout
+    assert json.loads(tombola("show", "long", "--json").stdout)["printed"][-1] == "MemoryError: \x1b[2Jno more room"
+    assert "MemoryError" in tombola("log", "long").stdout
     tombola("resume", "long")
     tombola("stop", "long")  # asked before the engine is there, and done all the same
     assert tombola("wait", "long", code=1).stdout == f"{long_run} stopped\n"

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import click
 
 from store.errors import StoreError
+from tui import logout
 from tui.commands.options import db, files, json_option, store_options
 from tui.commands.output import print_json
 from tui.plain import plain
@@ -220,26 +221,16 @@ def _logout() -> Iterator[Finding]:
     if not Path("/run/systemd/system").exists():
         yield Finding("logout", "well", "runs go on: nothing here ends processes at logout")
         return
-    lingers = Path("/var/lib/systemd/linger", _user()).exists()
-    if _kills_at_logout() and not lingers:
-        words = "ENDS your runs (KillUserProcesses in logind.conf): loginctl enable-linger lets them go on"
+    user = _user()
+    lingers = logout.lingers(user)
+    if logout.kills(user) and not lingers:
+        words = (
+            f"ENDS your runs when you log out (KillUserProcesses in logind.conf): loginctl enable-linger {user} lets"
+            " them go on; where that is refused, ask an administrator for it"
+        )
         yield Finding("logout", "unwell", words)
     else:
         yield Finding("logout", "well", "runs go on" + (", lingering is enabled" if lingers else ""))
-
-
-def _kills_at_logout() -> bool:
-    """The last word of logind's configuration files, which override one another in this order."""
-    places = [Path("/usr/lib/systemd/logind.conf"), Path("/etc/systemd/logind.conf"), Path("/run/systemd/logind.conf")]
-    dropped = {path.name: path for place in places for path in sorted(Path(f"{place}.d").glob("*.conf"))}
-    setting = "no"
-    for path in (*places, *(dropped[name] for name in sorted(dropped))):
-        try:
-            text = path.read_text(errors="replace")
-        except OSError:
-            continue
-        setting = [setting, *re.findall(r"(?mi)^\s*KillUserProcesses\s*=\s*(\S+)", text)][-1]
-    return setting.lower() in ("yes", "true", "1", "on")
 
 
 def _user() -> str:

@@ -44,6 +44,8 @@ def command(run: str, follow: bool, as_json: bool) -> None:
         time.sleep(LOOK_SECONDS)
     if not as_json:
         _print_engine_log(store.run(run))
+        if store.run(run)["state"] == "lost":
+            say(f"{run} is lost: tombola show {run} says since when")
     return None
 
 

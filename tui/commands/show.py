@@ -7,8 +7,11 @@ import sys
 
 import click
 
+from store.files import last_printed
+from store.liveness import SILENT_SECONDS
 from store.reading import Reader
-from tui.commands.options import json_option, no_colour, reader, resolve, run_argument, store_options
+from tui.app.wording import moment
+from tui.commands.options import files_of, json_option, no_colour, reader, resolve, run_argument, store_options
 from tui.commands.output import print_json
 from tui.plain import plain
 
@@ -45,7 +48,9 @@ def command(run: str, as_json: bool) -> None:
     )
     asked = {query.__name__: query(run) for query in (*figures, *more)}
     answers = {name: queries.answer(store, sql) for name, sql in asked.items()}
-    return print_json({**store.run(run), **answers, "alerts": store.alerts(run), "sql": asked})
+    row = store.run(run)
+    row["printed"] = last_printed(files_of(row), run)
+    return print_json({**row, **answers, "alerts": store.alerts(run), "sql": asked})
 
 
 def print_report(store: Reader, run: str) -> None:
@@ -60,6 +65,8 @@ def print_report(store: Reader, run: str) -> None:
     click.echo(_styled(plain(title), colour, bold=True))
     for fact in facts:
         click.echo(plain(fact))
+    for line in gone(store, run):
+        click.echo(plain(line))
     for worked in answer(store, machine(run)):
         click.echo(plain(machine_line(worked)))
     for alert in store.alerts(run):
@@ -72,6 +79,21 @@ def print_report(store: Reader, run: str) -> None:
             click.echo(line if "\x1b" in line and colour else plain(line))
         if block.sql:
             click.echo(_styled(f'$ tombola query "{block.sql}"', colour, dim=True))
+
+
+def gone(store: Reader, run: str) -> list[str]:
+    """Of a run whose engine is lost: since when, at what, the last that it printed or logged, and what can be done."""
+    row = store.run(run)
+    if row["state"] != "lost":
+        return []
+    newest = row["attempts"][-1] if row["attempts"] else None
+    if newest is None:
+        words = f"its engine did not come up within {SILENT_SECONDS:.0f} s"
+    else:
+        doing = f", at {newest['doing']}" if newest["doing"] else ""
+        words = f"its engine has gone; last sign of life {moment(newest['heartbeat'], '%Y-%m-%d %H:%M:%S')}{doing}"
+    told = last_printed(files_of(row), run) or [line["message"] for line in store.log(run)[-1:]]
+    return [words, *(f"  | {line}" for line in told), f"tombola resume {run} goes on from its last checkpoint"]
 
 
 def _styled(text: str, colour: bool, **style: object) -> str:
