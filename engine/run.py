@@ -67,7 +67,7 @@ FLUSH_SECONDS = 0.25  # rows appear at most this late
 POLL_SECONDS = 1.0  # requests are taken and the heartbeat is written this often
 LEAST_ROOM = 1e9, 0.05  # bytes of a disk, or a share of a small one, below which it is nearly full
 RECOVERED = 1.25  # times as much room as it lacked: a disk at the edge is told of once
-LEAVING_WORKERS = 3.0
+LEAVING_WORKERS = 2.0
 """Seconds that workers get to leave what they do: an evaluation, a graph's capture or one step of a large network on a
 CPU may take longer, and who asks an engine to end is to wait for 5 s at most. What they lose is done again."""
 LEAVING_SECONDS = 8.0  # an engine that was paused just now needs some to leave its card

@@ -78,6 +78,15 @@ def test_many_samples_are_thinned_evenly_and_the_newest_is_there(
         assert seconds == sorted(seconds)
 
 
+def test_a_suspended_engine_is_running_and_said_to_be_silent(path: Path, writer: Writer, new_run) -> None:
+    run = new_run()
+    attempt(writer, run)
+    view = Live(path).view(run)
+    assert view is not None
+    assert view.run.state == "running"
+    assert [(line.at, line.level) for line in view.alerts] == [("2026-01-01T00:00:09Z", "silent")]
+
+
 def test_an_engine_that_fell_silent_is_an_alert_with_the_time_of_its_last_sign_of_life(
     path: Path, writer: Writer, new_run
 ) -> None:
