@@ -409,3 +409,22 @@ def test_a_store_of_many_runs_shows_its_list_before_all_figures_are_read(store):
         await until(pilot, lambda: "301 of 301" in shown(app))
 
     drive(store, scenario)
+
+
+def test_under_another_screen_the_machine_is_not_painted_until_one_comes_back(store):
+    """Textual sends the whole of the upper screen when one below it changes."""
+    machine = Machine(16, 55, 100.0, 128.0, 12.5, ())
+
+    async def scenario(app, pilot):
+        await until(pilot, lambda: "load" in shown(app))
+        below = app.screen
+        below._watcher.stop()
+        await pilot.press("enter")
+        await until(pilot, lambda: app.screen is not below)
+        below.post_message(RunsScreen.MachineSeen(machine))
+        await pilot.pause(0.2)
+        assert "load 12.5" not in below.query_one("#machine", Canvas).text
+        await pilot.press("escape")
+        await until(pilot, lambda: "load 12.5" in shown(app))
+
+    drive(store, scenario)
