@@ -15,15 +15,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from store.answers import Check, checks_of
-from store.comparing import Comparison, compare
 from store.errors import StoreError
 from store.files import engine_log
 from store.reading import Reader
 from store.report import answer, cost, curves, samples
 from store.report import checks as report_checks
+
+if TYPE_CHECKING:
+    from store.comparing import Comparison
 
 LOG_LINES = 1000
 """Lines of a log that the app keeps; `tombola log` has all."""
@@ -540,6 +542,8 @@ class Live:
 
     def comparison(self, runs: Sequence[str]) -> Comparison:
         """These runs beside each other, without those that have been deleted."""
+        from store.comparing import compare  # the first screen does without
+
         return compare(self._reader, runs)
 
     def _known(self, run: str) -> tuple[Run, _Memory] | None:
