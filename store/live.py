@@ -22,7 +22,7 @@ from store.comparing import Comparison, compare
 from store.errors import StoreError
 from store.files import engine_log
 from store.reading import Reader
-from store.report import answer, cost, curves, samples
+from store.report import cost, curves, samples
 from store.report import checks as report_checks
 
 LOG_LINES = 1000
@@ -481,6 +481,10 @@ class Live:
     def runs(self, seconds: float = math.inf) -> tuple[Run, ...]:
         """Every run, the newest first. Figures that this thread would work on for longer than `seconds` are left out
         at first: `behind` says so, and the next call goes on."""
+        with self._reader.moment():
+            return self._listed(seconds)
+
+    def _listed(self, seconds: float) -> tuple[Run, ...]:
         rows = self._reader.rows(f"{LISTED} ORDER BY r.created DESC, r.id")
         self._standings = {row["id"]: self._standings[row["id"]] for row in rows if row["id"] in self._standings}
         until = time.thread_time() + seconds
@@ -496,6 +500,10 @@ class Live:
 
     def preview(self, run: str) -> Preview | None:
         """A run at a glance; None when it has been deleted."""
+        with self._reader.moment():
+            return self._previewed(run)
+
+    def _previewed(self, run: str) -> Preview | None:
         known = self._known(run)
         if known is None:
             return None
@@ -514,6 +522,10 @@ class Live:
     def view(self, run: str, focus: Focus | None = None, before: bool = False) -> View | None:
         """All of a run; without a focus, the first search that turns. None when the run has been deleted. `before`:
         with the curves of the rounds before that in focus."""
+        with self._reader.moment():
+            return self._viewed(run, focus, before)
+
+    def _viewed(self, run: str, focus: Focus | None, before: bool) -> View | None:
         known = self._known(run)
         if known is None:
             return None
@@ -540,7 +552,8 @@ class Live:
 
     def comparison(self, runs: Sequence[str]) -> Comparison:
         """These runs beside each other, without those that have been deleted."""
-        return compare(self._reader, runs)
+        with self._reader.moment():
+            return compare(self._reader, runs)
 
     def _known(self, run: str) -> tuple[Run, _Memory] | None:
         rows = self._reader.rows(f"{LISTED} WHERE r.id = ?", (run,))
@@ -792,13 +805,13 @@ class Live:
 
     def _checks(self, run: str, memory: _Memory) -> tuple[Check, ...]:
         """Answers with their curves, which are means that SQLite takes again and again: only when there are others."""
-        rows = answer(self._reader, report_checks(run))
+        rows = self._reader.rows(report_checks(run))
         points = self._reader.rows(
             "SELECT count(*) AS points FROM checks AS c JOIN points AS p ON p.[check] = c.id WHERE c.run = ?", (run,)
         )
         if memory.answered != (rows, points):
             memory.answered = (rows, points)
-            memory.checks = checks_of(rows, answer(self._reader, curves(run)))
+            memory.checks = checks_of(rows, self._reader.rows(curves(run)))
         return memory.checks
 
     # Words
