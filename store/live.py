@@ -22,8 +22,8 @@ from store.comparing import Comparison, compare
 from store.errors import StoreError
 from store.files import engine_log
 from store.reading import Reader
-from store.report import cost, curves, samples
 from store.report import checks as report_checks
+from store.report import cost, curves, samples
 
 LOG_LINES = 1000
 """Lines of a log that the app keeps; `tombola log` has all."""

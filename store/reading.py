@@ -77,7 +77,7 @@ class Reader:
 
     @contextmanager
     def moment(self) -> Iterator[None]:
-        """What `rows` gives within is of one moment: rows that go meanwhile, as those of a deleted run, are there yet."""
+        """What `rows` gives within is of one moment: those that go meanwhile are still there."""
         with translated(self.path):
             self._conn.execute("BEGIN")
         try:
