@@ -184,11 +184,11 @@ class Past:
     step: str
     members: int
     epochs: int
-    """Of its longest training."""
+    """Of the schedule of its longest training: those that it came to, as it may stop early; until then, planned."""
     images: int
     """Training images, charged in full."""
     seconds: float
-    """Time its trainings took; those that another run or search has done took none here."""
+    """Time its trainings took, whichever search asked for them; those that another run has done took none here."""
     removed: int | None
     """Prunable weights that its ticket lacks of those alive when it began; None before it has a ticket."""
     sparsity: float
@@ -741,7 +741,8 @@ class Live:
 
     def _rounds(self, run: Run, lane: Lane, masks: dict[int, dict[int | None, tuple[Layer, ...]]]) -> tuple[Past, ...]:
         rows = self._reader.rows(
-            "SELECT x.round, x.step, count(m.member) AS members, ifnull(max(t.epochs), 0) AS epochs,"
+            "SELECT x.round, x.step, count(m.member) AS members, ifnull(max(iif(t.state = 'done',"
+            " (SELECT max(epoch) FROM epochs WHERE training = t.id), t.epochs)), 0) AS epochs,"
             " ifnull(x.images, 0) AS images, ifnull(sum(t.seconds), 0.0) AS seconds, x.sparsity, k.start_step"
             " FROM searches AS s JOIN rounds AS x ON x.search = s.id LEFT JOIN tickets AS k ON k.round = x.id"
             " LEFT JOIN members AS m ON m.round = x.id LEFT JOIN trainings AS t ON t.id = m.training"

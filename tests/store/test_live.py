@@ -145,6 +145,23 @@ def test_a_run_that_is_deleted_while_it_is_looked_at_is_seen_whole_and_then_gone
     assert looks[look](live) == {"view": None, "preview": None, "runs": (), "comparison": Comparison((), (), ())}[look]
 
 
+def test_a_round_tells_the_epochs_that_its_trainings_came_to(path: Path, writer: Writer, colt: str):
+    def told() -> int:
+        view = Live(path).view(colt)
+        assert view is not None
+        assert view.turn is not None
+        return view.turn.rounds[0].epochs
+
+    for number in (1, 2, 3):
+        epoch(writer, 1, number, 0.5)
+    epoch(writer, 2, 1, 0.5)
+    assert told() == 4, "what its recipe has"
+    writer.update("trainings", {"id": 1}, {"state": "done"})
+    assert told() == 4, "one member may still come to that"
+    writer.update("trainings", {"id": 2}, {"state": "done"})
+    assert told() == 3, "both were stopped early"
+
+
 def test_a_snapshot_of_an_unchanged_store_equals_the_last_one(path: Path, writer: Writer, colt: str):
     live = Live(path)
     assert live.changed()
