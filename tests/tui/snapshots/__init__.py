@@ -117,7 +117,7 @@ async def walk(app: TombolaApp, pilot: Pilot[None]) -> AsyncIterator[str]:
 
     async def at(kind: type, *keys: str) -> None:
         await pilot.press(*keys)
-        await _until(pilot, lambda: isinstance(app.screen, kind) and app.screen.is_mounted)
+        await until(pilot, lambda: isinstance(app.screen, kind) and app.screen.is_mounted)
 
     grid = app.size.width >= GRID
     yield "runs"
@@ -136,9 +136,9 @@ async def walk(app: TombolaApp, pilot: Pilot[None]) -> AsyncIterator[str]:
     await at(RunScreen, "end", "k", "enter")
     await pilot.press("8")
     for lane in ("imp seed 0", "imp seed 1"):
-        await _until(pilot, lambda lane=lane: f"· {lane}" in text_of(app))
+        await until(pilot, lambda lane=lane: f"· {lane}" in text_of(app))
         await pilot.press("j")
-    await _until(pilot, lambda: "· {} seed {}".format(*LANE) in text_of(app))
+    await until(pilot, lambda: "· {} seed {}".format(*LANE) in text_of(app))
     yield "run-8"
     await pilot.press("9")
     yield "run-9"
@@ -159,13 +159,13 @@ async def walk(app: TombolaApp, pilot: Pilot[None]) -> AsyncIterator[str]:
     await at(runs.RunsScreen, "escape")
     await at(NewScreen, "n")
     await pilot.press("slash", *"digits-demo")
-    await _until(pilot, lambda: app.screen.query_one("#name", Input).value == "digits-demo")
+    await until(pilot, lambda: app.screen.query_one("#name", Input).value == "digits-demo")
     yield "new"
     await at(SettingsScreen, "ctrl+e")
     yield "settings"
 
 
-async def _until(pilot: Pilot[None], condition: Callable[[], bool], seconds: float = 15.0) -> None:
+async def until(pilot: Pilot[None], condition: Callable[[], bool], seconds: float = 15.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, text_of(pilot.app)  # type: ignore[arg-type]
