@@ -9,9 +9,6 @@ from __future__ import annotations
 import textwrap
 from typing import SupportsIndex
 
-MOST_CHARACTERS = 8
-"""Characters to a cell of text that is cut: accents pile up without end, and a terminal is sent them all."""
-
 
 def width(text: str) -> int:
     """Cells of a line of text."""
@@ -26,7 +23,7 @@ def cut(text: str, most: int) -> str:
     """`text`, or where it takes more than `most` cells, as much of it as leaves one for an ellipsis."""
     if len(text) <= most and width(text) <= most:
         return text
-    return _head(text[: MOST_CHARACTERS * most], max(most - 1, 0)) + "…"
+    return _head(text, max(most - 1, 0)) + "…"
 
 
 def cut_before(text: str, most: int) -> str:

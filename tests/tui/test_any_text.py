@@ -76,8 +76,7 @@ def hostile(tmp_path: Path) -> Iterator[Path]:
         presets = tmp_path / ".config" / "tombola" / "presets"
         presets.mkdir(parents=True)
         for number, text in enumerate(ALL):
-            words = json.dumps(text, ensure_ascii=True).replace("\\ud83e\\uddea", "").replace("\\u009b", "")
-            words = json.dumps(text.encode("utf-8", "ignore").decode()) if "\\ud8" not in words else '"wide"'
+            words = json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML's escapes are those of JSON
             (presets / f"mine-{number}.toml").write_text(f'extends = "digits-imp"\ntitle = {words}\nexpect = {words}\n')
         yield db
 

@@ -80,4 +80,4 @@ def test_markup_is_text():
 
 
 def test_accents_do_not_pile_up_without_end():
-    assert len(plain("z" + "\u0301" * 10_000, 20)) < 200
+    assert plain("z" + "\u0301" * 10_000) == "z" + "\u0301" * 4
