@@ -9,8 +9,8 @@ killed engine left, and is removed by the next.
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -93,7 +93,7 @@ class Aside:
         for key in list(self._files):
             self._drop(key, self._files[key])
         for name in ("live", "trained"):
-            self._record.after_flush(partial(shutil.rmtree, self._folder / name, ignore_errors=True))
+            self._record.after_flush(partial(_remove_empty, self._folder / name))
 
     def _write(self, key: str, file: File, content: bytes) -> None:
         tensors.write(self._folder / file.path, content)
@@ -120,6 +120,11 @@ class Aside:
         """Unless it has been written anew since."""
         if all(file.path != path for file in self._files.get(key, ())):
             (self._folder / path).unlink(missing_ok=True)
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):  # it is not there, or is in use again
+        folder.rmdir()
 
 
 def _order(file: File) -> float:

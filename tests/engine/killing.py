@@ -198,3 +198,23 @@ def _lasts(table: str) -> bool:
 def told(bench: Bench, run: str, words: str) -> bool:
     """Whether the run's log has a line with these words."""
     return any(words in row[0] for row in bench.rows("SELECT message FROM log WHERE run = :run", run))
+
+
+def killed_when(bench: Bench, run: str, sql: str) -> None:
+    """An engine, killed as soon as a query has rows."""
+    with TemporaryDirectory() as folder:
+        streams = tuple(Path(folder) / name for name in ("in", "out", "err"))
+        streams[0].touch()
+        argv = ["-c", *bench.running(run), "0"]
+        process = FORKS.Process(target=_fork, args=(PLANTED, argv, streams, Path.cwd(), dict(os.environ)))
+        process.start()
+        until = time.monotonic() + SECONDS
+        try:
+            while not bench.rows(sql, run):
+                assert process.exitcode is None, streams[2].read_text()
+                assert time.monotonic() < until, "nothing came"
+                time.sleep(0.01)
+        finally:
+            process.kill()
+            process.join()
+    set_state(bench.conn, run, "running")
