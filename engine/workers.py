@@ -40,7 +40,7 @@ SHARE = 0.01
 """Of a worker's time that checkpoints may take, their writing by the parent included. Half of what was allowed to them,
 since a disk is not equally fast at all times."""
 
-CAUTIOUS = 100e6
+CAUTIOUS = 50e6
 """Bytes a second that a checkpoint is expected to take before one was made: a slow disk's."""
 
 

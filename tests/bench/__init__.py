@@ -57,5 +57,5 @@ kill       Only when named. Engines of real runs, of every sort of search, are k
            killed again, and at last left to end: 200 kills, or --repeats N. A kill is survived where its run ends in
            the masks, weights and rows of one that was never interrupted and leaves no other file. Rows lost are those
            that a reader saw before a kill and that were gone or another afterwards. Then what part of the time
-           checkpoints take, copying, sending and writing together, of a training that makes as many as it is allowed.
+           checkpoints take of a training of a minute, copying, sending, writing and flushing them together.
 """

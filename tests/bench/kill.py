@@ -23,7 +23,8 @@ from tests.engine.running import Bench
 EACH = 8
 """Kills of one run, before it is left to end: more of them than it takes to go through its rounds."""
 
-SECONDS = 20.0
+SECONDS = 2.2 * workers.LEAST_SECONDS
+"""How long a training goes on whose checkpoints are counted: time for two."""
 
 
 def measure(kills: int) -> Iterator[Figure]:
@@ -64,11 +65,10 @@ def _killed(kind: str, kills: int) -> Figure:
 
 
 def _cost(width: float) -> Figure:
-    """Per cent of the time that checkpoints take of a training that makes one as soon as its share allows it."""
+    """Per cent of the time that checkpoints take of a training: copied, sent, written and flushed."""
     data, network = load(Data()), Network(name="conv3", width=width)
     start = initialise(network, data.shape, 10, 0)
     job = Training(network, Recipe(lr=0.1, epochs=10_000, batch=64), data.all(), 0, start, {})
-    workers.LEAST_SECONDS, workers.CAUTIOUS = 0.0, 1e12  # in the process of this bench alone
     written: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         ours, theirs = mp.Pipe()
