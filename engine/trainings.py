@@ -253,11 +253,7 @@ class Trainings:
             wanted.images = job.images * (report.step - job.start_step) // max(1, job.last_step - job.start_step)
             self._record.epoch(key, report)
         elif isinstance(report, Checkpoint):
-            began = time.monotonic()
-            if report.finite:  # else the one before is the last that is good
-                metadata = {"figures": json.dumps(report.figures)}
-                self._aside.keep(key, report.figures["step"], tensors.encode(report.tensors, metadata))
-            self._pool.wrote(time.monotonic() - began)
+            self._keep_checkpoint(key, report)
         elif isinstance(report, Result):
             self._record.done(key, report)
             self._settle(key, report)
@@ -280,6 +276,18 @@ class Trainings:
         else:
             raise self._failed(wanted.about, report)
         return None
+
+    def _keep_checkpoint(self, key: str, checkpoint: Checkpoint) -> None:
+        """Where the disk does not take it, the training goes on, and the checkpoint before stays the newest."""
+        began = time.monotonic()
+        if checkpoint.finite:  # else the one before is the last that is good
+            content = tensors.encode(checkpoint.tensors, {"figures": json.dumps(checkpoint.figures)})
+            try:
+                self._aside.keep(key, checkpoint.figures["step"], content)
+            except OSError as error:
+                words = f"a checkpoint of {phrase(self._wanted[key].about)} cannot be written"
+                self._record.log("warning", f"{words}: {error.strerror}: {error.filename}")
+        self._pool.wrote(time.monotonic() - began)
 
     def _take_measured(self, key: str, report: Report) -> None:
         """As `take`, of a measurement: one that was stopped is begun anew by the next attempt."""

@@ -121,6 +121,18 @@ def test_a_killed_run_does_not_train_again_what_its_checkpoint_holds(
     bench.conn.close()
 
 
+def test_a_run_goes_on_where_a_checkpoint_cannot_be_written_and_says_so(tmp_path: Path, whole: dict) -> None:
+    bench = Bench(tmp_path)
+    run = bench.create(SPEC)
+    (run_folder(bench.files, run) / "live").touch()  # in the way of the folder
+    attempt(bench, run)
+    assert told(bench, run, "member 0 cannot be written: File exists: ")
+    (run_folder(bench.files, run) / "live").unlink()
+    assert outcome(bench, run) == whole
+    assert faults(bench, run) == []
+    bench.conn.close()
+
+
 DATA = load(Data())
 
 
