@@ -9,7 +9,7 @@ VENV   = .venv
 BIN    = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test smoke bench bench-gpu picture snapshots clean FORCE
+.PHONY: help demo test smoke bench bench-gpu bench-kill fuzz picture snapshots clean FORCE
 
 help:            ## say what can be made
 	@echo 'make TARGET [PYTHON=python3.12]'
@@ -35,6 +35,9 @@ bench: $(VENV)/installed-dev  ## measure speed and memory; takes minutes, wants 
 
 bench-gpu: $(VENV)/installed-dev  ## measure speed and memory on a card; within three minutes
 	@$(BIN)/python -m tests.bench gpu
+
+bench-kill: $(VENV)/installed-dev  ## kill running searches 200 times and see what is lost; takes a quarter of an hour
+	@$(BIN)/python -m tests.bench kill
 
 picture: $(VENV)/installed-dev  ## draw the README's picture of the app again
 	$(BIN)/python -m tests.tui.picture

@@ -64,6 +64,8 @@ class Recorder:
         self._began = time.monotonic()
         self.attempt = 0
         self._alike: set[int] = set()
+        self._damaged: set[Path] = set()
+        """Objects that are not what their names say."""
         with writer.transaction():
             self.searches = {
                 name: self.writer.put(
@@ -238,6 +240,17 @@ class Recorder:
             self.writer.delete(table, {"training": training})
         self.writer.insert_all("epochs", [row | {"training": training, "seconds": 0.0} for row in taken.epochs])
         self.writer.insert_all("traces", [row | {"training": training} for row in taken.traces])
+
+    @deferred
+    def set_aside(self, key: str, file: Mapping[str, Any]) -> None:
+        """A training's file that the run may go on from: path, step, sha256, bytes."""
+        row = {"training": self._training(key), "written": now()} | dict(file)
+        self.writer.put("checkpoints", row, ("training", "path"))
+
+    @deferred
+    def not_aside(self, key: str, path: str) -> None:
+        """That file is not needed any more, or is damaged."""
+        self.writer.delete("checkpoints", {"training": self._training(key), "path": path})
 
     # Rounds
 
@@ -417,8 +430,23 @@ class Recorder:
         return sha256
 
     def _write_once(self, path: Path, content: bytes) -> None:
-        if not path.exists():
-            tensors.write(path, content)
+        if not path.exists() or path in self._damaged:
+            tensors.write(path, content, by=self.run)
+            self._damaged.discard(path)
+
+    def remove_drafts(self) -> None:
+        """What a killed engine of this run was writing among the objects."""
+        for draft in (self.files / "objects").glob(f"*/{tensors.draft_of('*', self.run)}"):
+            draft.unlink(missing_ok=True)
+
+    def object(self, sha256: str) -> dict[str, Tensor] | None:
+        """Tensors of a stored file; None where it is gone or damaged: whoever has its content then writes it anew."""
+        path = object_path(self.files, sha256)
+        content = tensors.verified(path, sha256)
+        if content is None:
+            self._damaged.add(path)
+            return None
+        return tensors.decode(content)[0]
 
     @deferred
     def _file(self, sha256: str, content: bytes) -> None:
@@ -459,6 +487,14 @@ class Recorder:
         """Rows of finished trainings."""
         return self.writer.rows("SELECT * FROM trainings WHERE run = ? AND state = 'done'", (self.run,))
 
+    def aside_before(self) -> list[Any]:
+        """Files that the run may go on from, in the order of their steps, ends last: key, path, step, sha256."""
+        return self.writer.rows(
+            "SELECT t.key, c.path, c.step, c.sha256 FROM checkpoints AS c JOIN trainings AS t ON t.id = c.training"
+            " WHERE t.run = ? ORDER BY c.step IS NULL, c.step",
+            (self.run,),
+        )
+
     def taken_from(self) -> list[Any]:
         """How many trainings of this run were taken from which: origin, count."""
         return self.writer.rows(
@@ -474,9 +510,8 @@ class Recorder:
             " WHERE u.run = ? AND u.role = 'trained' AND t.key = ?",
             (self.run, key),
         ):
-            path = object_path(self.files, row["sha256"])
-            if path.exists():
-                return tensors.read(path)[0]
+            if (state := self.object(row["sha256"])) is not None:
+                return state
         return None
 
     def tickets_before(self, search: str, seed: int) -> list[Any]:

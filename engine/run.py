@@ -182,6 +182,7 @@ class _Attempt:
         self.record.begin(plan.device, where.words, plan.as_dict(), versions(self.data), changed)
         self.machine = Machine(plan.device, [os.getpid(), *self.pool.pids], self.writer.path, self.files)
         self.record.needs(needed)
+        self.record.remove_drafts()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._ask("stop"))
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -209,7 +210,6 @@ class _Attempt:
                 self._end(state, f"{state} on request")
                 return STOPPED
             self._end("finished", "finished")
-            self.trainings.forget_all_weights()
             return FINISHED
         except (Failed, WorkerDied, StoreError, OSError) as error:
             self._fail(str(error))
@@ -226,6 +226,8 @@ class _Attempt:
             taken = "1 training was" if row["count"] == 1 else f"{row['count']} trainings were"
             self.record.log("info", f"{taken} taken from {row['origin']}, done there under equal plan and versions")
         self.record.log("info", words)
+        if state == "finished":
+            self.trainings.forget_all_weights()
         self.record.end(state, "")
         self.record.flush()
 
@@ -407,20 +409,39 @@ class _Attempt:
         context, settings = turning.context, turning.context.settings
         mask = context.begin()[1]
         for row in self.record.tickets_before(*turning.key):
+            roles = [self.record.object(row[role]) if row[role] else {} for role in ("mask", "start", "samples")]
+            held = [tensors for tensors in roles if tensors is not None]
+            if len(held) < len(roles):
+                self._forget(turning, row["round"])
+                break
             turning.images[row["round"]] = row["images"]
             before = context.whole() if isinstance(settings, AtOnce) else mask
-            mask = self._read(row["mask"])
-            start, chosen = self._read(row["start"]), self._read(row["samples"]) if row["samples"] else {}
+            mask, start, chosen = held
             context.resumed = Ticket(
                 row["round"], before, mask, (), start, row["start_step"], chosen.get("samples"), chosen.get("reasons")
             )
             turning.note(context.resumed)
         point = self.record.point_before(*turning.key)
-        if point:
-            context.point = Point(self._read(point["sha256"]), point["step"])
+        if point and (weights := self.record.object(point["sha256"])) is not None:
+            context.point = Point(weights, point["step"])
+        elif point:
+            words = f"the weights that {turning.key[0]} seed {turning.key[1]} goes back to are gone or damaged"
+            self.record.log("warning", f"{words}: they are trained again")
         if isinstance(settings, Segmented) and settings.split != "class" and not turning.tickets:
             views = segments(context.data, settings, context.seed)
             self.record.segments(*turning.key, [(view.name, view.samples) for view in views])
+
+    def _forget(self, turning: Turning, number: int) -> None:
+        """A file of this round's ticket is gone or damaged: the search goes on from the round before, or anew where
+        it finds all its tickets in one go."""
+        if isinstance(turning.context.settings, AtOnce):
+            turning.context.resumed, number = None, 1
+            for found in (turning.tickets, turning.sparsity, turning.images):
+                found.clear()
+            turning.begun = 0
+        name, seed = turning.key
+        words = f"{name} seed {seed} round {number}: a file of its ticket is gone or damaged"
+        self.record.log("warning", f"{words}: going on from round {number - 1}, which comes to the same ticket")
 
     def _give(self, context: Context) -> None:
         """Hand a search the tickets of the run that it takes them from; where that has gone since, those it has taken.
@@ -442,10 +463,11 @@ class _Attempt:
             self.record.log("warning", f"searches.{context.name}.{error}; going on with the tickets taken before")
 
     def _read(self, sha256: str) -> dict[str, Any]:
-        path = object_path(self.files, sha256)
-        if not path.exists():
-            raise Failed(f"{path}, a file of an earlier round, is gone; start the run anew")
-        return tensors.read(path)[0]
+        held = self.record.object(sha256)
+        if held is None:
+            path = object_path(self.files, sha256)
+            raise Failed(f"{path}, a file of an earlier round, is gone or damaged; start the run anew")
+        return held
 
     # Searches
 
@@ -486,7 +508,8 @@ class _Attempt:
                     return self._ended(turning)
 
     def _begin_round(self, turning: Turning, request: Train) -> None:
-        mask = turning.tickets[max(turning.tickets)].mask if turning.tickets else turning.context.whole()
+        begun = turning.tickets and request.round  # round 0 may come again, where its file was damaged
+        mask = turning.tickets[max(turning.tickets)].mask if begun else turning.context.whole()
         if isinstance(turning.context.settings, AtOnce):  # there no ticket builds on the one before
             mask = request.members[0].mask if request.members else turning.context.whole()
         self.record.round(*turning.key, request.round, mask, turning.context.weights)

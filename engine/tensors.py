@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -50,10 +51,15 @@ def encode(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = N
     return safetensors.save({name: t.detach().contiguous() for name, t in tensors.items()}, dict(metadata or {}))
 
 
-def write(path: Path, content: bytes) -> None:
-    """Write `path` whole or not at all: to a name of this process's own, flushed, then renamed."""
+def write(path: Path, content: bytes, by: str = "") -> None:
+    """Write `path` whole or not at all: to another name, flushed, renamed, and the folder flushed, so that a power cut
+    does not take the name back.
+
+    `by` is part of that name, and has to tell apart all who may write `path` at once; by default this process.
+    """
+    made = not path.parent.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path.with_name(draft_of(path.name, by or str(os.getpid())))
     try:
         with draft.open("wb") as file:
             file.write(content)
@@ -63,6 +69,32 @@ def write(path: Path, content: bytes) -> None:
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+    for folder in (path.parent, path.parent.parent)[: 1 + made]:
+        _flush_folder(folder)
+
+
+def draft_of(name: str, by: str) -> str:
+    """What a file is called while it is written; with "*" for its name, a pattern for all by the same."""
+    return f".{name}.{by}"
+
+
+def _flush_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk; not every file system can."""
+    with suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+
+
+def verified(path: Path, sha256: str) -> bytes | None:
+    """The content of a file that was written with this SHA-256; None where it is gone, unreadable or damaged."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    return content if hashlib.sha256(content).hexdigest() == sha256 else None
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

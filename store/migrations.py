@@ -740,3 +740,17 @@ STEPS.append(
     CREATE INDEX machine_by_attempt ON machine (attempt);
     """
 )
+
+STEPS.append(
+    """
+    CREATE TABLE checkpoints (
+        training INTEGER NOT NULL REFERENCES trainings ON DELETE CASCADE,
+        path TEXT NOT NULL,
+        step INTEGER,
+        sha256 TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        written TEXT NOT NULL,
+        UNIQUE (training, path)
+    ) STRICT;
+    """
+)

@@ -328,6 +328,16 @@ SCHEMA: dict[str, Relation] = {
         ticket="Ticket it is part of, if any",
         training="Training it came out of, if any",
     ),
+    "checkpoints": _table(
+        "A file that a run goes on from after an interruption: a training that was under way, or what one ended with. "
+        "It goes when it is no longer needed.",
+        training="Training it is of",
+        path="Where it lies, below the folder of the run",
+        step="Optimizer steps done; NULL for what the training ended with",
+        sha256="SHA-256 of the content",
+        bytes="Size",
+        written="When it was written",
+    ),
     "alerts": _table(
         "Something a person should know before trusting a figure.",
         id="Number of the alert",

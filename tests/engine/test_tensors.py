@@ -1,6 +1,8 @@
 """Files hold what was written, are named by it, and appear whole."""
 
+import ast
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -59,3 +61,46 @@ def test_digests_tell_names_values_shapes_and_dtypes_apart():
     assert len({tensors.digest(t) for t in [base, *others]}) == 5
     nhwc = torch.rand(2, 3, 4, 5)
     assert tensors.digest({"a": nhwc}) == tensors.digest({"a": nhwc.to(memory_format=torch.channels_last)})
+
+
+def test_a_file_is_flushed_before_it_gets_its_name_and_the_name_after(tmp_path, monkeypatch):
+    done: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def flushing(opened: int) -> None:
+        done.append(f"flush {os.readlink(f'/proc/self/fd/{opened}')}")
+        fsync(opened)
+
+    def renaming(draft: Path, path: Path) -> None:
+        done.append(f"rename {path}")
+        replace(draft, path)
+
+    monkeypatch.setattr(os, "fsync", flushing)
+    monkeypatch.setattr(os, "replace", renaming)
+    folder = tmp_path / "new"
+    tensors.write(folder / "w", b"content", by="run")
+    assert done == [f"flush {folder / '.w.run'}", f"rename {folder / 'w'}", f"flush {folder}", f"flush {tmp_path}"]
+    done.clear()
+    tensors.write(folder / "w", b"other")
+    assert done[-1] == f"flush {folder}"
+
+
+PICKLERS = {"pickle", "dill", "joblib", "shelve", "marshal", "torch.save", "torch.load", "torch.jit"}
+
+
+def test_no_file_is_ever_pickled():
+    root = Path(tensors.__file__).parents[1]
+    used = set()
+    for path in (path for house in ("presets", "store", "engine", "tui") for path in (root / house).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names: list[str] = []
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [name.name for name in node.names] + [getattr(node, "module", None) or ""]
+            elif isinstance(node, ast.Attribute):
+                names = [ast.unparse(node)]
+            elif isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+                assert ast.unparse(node.value) == "False"
+            used |= {(str(path.relative_to(root)), name) for name in names if name in PICKLERS}
+    assert used == {("engine/workers.py", "pickle")}, (
+        "what crosses the pipes between an engine and its workers is no file"
+    )
