@@ -20,10 +20,11 @@ from typing import Any
 from engine import tensors
 from engine.measurements import Measured, Measurement
 from engine.networks import State
-from engine.recording import Recorder
+from engine.recording import Recorder, printed
 from engine.reuse import Elsewhere, joined, parted, result_of
 from engine.training import Checkpoint, Epoch, NotFinite, Result, Score, Training
 from engine.workers import NoRoom, Pool, Report, TrainingFailed
+from store.errors import Unusable
 
 
 class Failed(Exception):
@@ -174,7 +175,11 @@ class Trainings:
         while self._elsewhere and self._unsought:
             key = self._unsought.popleft()
             wanted = self._wanted[key]
-            taken = self._elsewhere.find(key, weights=wanted.keep or self._hold or self._keep == "all")
+            weights = wanted.keep or self._hold or self._keep == "all"
+            try:
+                taken = None if self._record.behind else self._elsewhere.find(key, weights)
+            except Unusable:  # then it is trained here
+                taken = None
             if taken:
                 self._queue = [entry for entry in self._queue if entry[2] != key]
                 heapq.heapify(self._queue)
@@ -282,7 +287,7 @@ class Trainings:
     @staticmethod
     def _failed(about: Mapping[str, Any], report: Report) -> Failed:
         """A fault of the program, in one line."""
-        print(report, flush=True)  # into the run's engine.log
+        printed(str(report))
         text = str(report).strip().splitlines()[-1] if isinstance(report, TrainingFailed) else repr(report)
         return Failed(f"{phrase(about)}: {text} (the traceback is in the run's engine.log)")
 

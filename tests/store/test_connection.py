@@ -193,7 +193,7 @@ def test_a_store_that_cannot_be_written_is_one_clear_line(open_folder: Path, pla
     for mode in (0o777, 0o555):
         open_folder.chmod(mode)
         said = plain_user(write)
-        assert re.fullmatch(r"StoreError: .*tombola\.db.*(read-only|cannot be written).*", said), said
+        assert re.fullmatch(r"Unusable: .*tombola\.db.*(read-only|cannot be written).*", said), said
         assert "\n" not in said
 
 
@@ -221,7 +221,7 @@ def test_unfinished_writes_in_a_folder_that_cannot_be_written_are_never_passed_o
         copy.chmod(0o555)
     said = plain_user(lambda: list(Reader(copy / "tombola.db").query("SELECT count(*) FROM student")[1]))
     copy.chmod(0o777)
-    assert said == "[(100,)]" or said.startswith("StoreError: cannot open the store"), said
+    assert said == "[(100,)]" or said.startswith("Unusable: cannot open the store"), said
 
 
 def test_readers_see_a_store_whether_or_not_somebody_writes(path: Path) -> None:
