@@ -54,7 +54,7 @@ from presets.schema import (
     Subset,
     Transfer,
 )
-from store.connection import connect_readonly
+from store.connection import connect_readonly, journal_note
 from store.errors import StoreError, Unusable
 from store.files import object_path, run_folder
 from store.writing import Writer
@@ -183,6 +183,8 @@ class _Attempt:
             self.record.log("warning", "plan or versions changed: figures may differ in their last bits from here on")
         if where.note:
             self.record.log("warning", f"on {where.words}: {where.note}")
+        if note := journal_note(self.writer.conn, self.writer.path):
+            self.record.log("info", note)
         self.record.log("info", f"training on {where.words}: {plan.words}")
         if plan.device != "cpu" and self.experiment.recipe.precision == "float32":
             self.record.log(

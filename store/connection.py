@@ -31,10 +31,12 @@ OLDEST_SQLITE = (3, 38, 0)
 """STRICT tables came with 3.37, JSON functions in every build with 3.38."""
 
 SHARED_FILE_SYSTEMS = (
-    r"(fuse\.)?(9p|afs|beegfs|ceph|cifs|gfs2?|glusterfs|gpfs|lustre|ncpfs|nfs4?|ocfs2|orangefs|panfs|prl_fs|pvfs2"
-    r"|smb[23]|smbfs|sshfs|vboxsf|virtiofs|vmhgfs|wekafs)"
+    r"(9p|afs|beegfs|ceph|cifs|gfs2?|glusterfs|gpfs|lustre|ncpfs|nfs4?|ocfs2|orangefs|panfs|prl_fs|pvfs2"
+    r"|smb[23]|smbfs|sshfs|vboxsf|virtiofs|vmhgfs|wekafs"
+    r"|fuse|fuse\.(?!(bindfs|encfs|ext2|fuse-overlayfs|gocryptfs|mergerfs|squashfuse|unionfs)$).*)"
 )
-"""Several machines may hold these mounted, and WAL needs memory that all its users share."""
+"""Several machines may hold these mounted, and WAL needs memory that all its users share. Of what a program serves
+(FUSE) only those are trusted that are known to lie on this machine: many have no such memory."""
 
 
 def now() -> str:
@@ -261,6 +263,16 @@ def _set_journal(conn: sqlite3.Connection, mode: str) -> str:
             if _kind(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.02)
+
+
+def journal_note(conn: sqlite3.Connection, path: Path) -> str:
+    """What is to be said of the store's journal; empty where it is WAL, as it should be."""
+    mode = conn.execute("PRAGMA journal_mode").fetchone()[0]
+    if mode == "wal":
+        return ""
+    kind = shared_file_system(path)
+    why = f"on {kind}, which several machines may share," if kind else "where WAL was not possible, or once was not,"
+    return f"{why} the store has a rollback journal: as safe, but slower, and writers and readers wait for each other"
 
 
 def shared_file_system(path: Path) -> str | None:
