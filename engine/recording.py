@@ -55,7 +55,7 @@ RETRY_SECONDS = 5.0
 
 
 class Owned(Exception):
-    """The run belongs to an engine that lives."""
+    """The run belongs to another engine."""
 
 
 DEFERRED: dict[str, Callable[..., None]] = {}
@@ -119,6 +119,9 @@ class Recorder:
         """Write everything taken down since the last flush, whole or not at all.
 
         Where the store cannot be written it is kept aside, and tried again after a while, or at once with `insist`.
+
+        Raises:
+            Owned: another engine has taken the run over, since nobody had heard of this one; nothing is written.
         """
         if self.behind and not insist and time.monotonic() < self._next_try:
             return self._keep_aside()
@@ -126,6 +129,7 @@ class Recorder:
         if pending or self.behind:
             try:
                 with self.writer.transaction():
+                    self._hold_on()
                     for record in self._spool.records() if self.behind else ():
                         self._take_in(record)
                     self._apply(pending)
@@ -141,6 +145,14 @@ class Recorder:
         for act in afterwards:
             act()
         return None
+
+    def _hold_on(self) -> None:
+        """That the run is still ours: this process may have been suspended, or the store out of its reach."""
+        if self.attempt:
+            newest = self.writer.one("SELECT * FROM attempts WHERE run = ? ORDER BY id DESC LIMIT 1", (self.run,))
+            if newest["id"] != self.attempt:
+                who = f"process {newest['pid']} on {newest['host']}"
+                raise Owned(f"{self.run} was taken over by {who}: nobody had heard of this engine")
 
     def settle(self, seconds: float, given_up: Callable[[], bool]) -> None:
         """Write everything, waiting at most `seconds`, or until `given_up`, for a store that cannot be written.

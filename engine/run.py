@@ -30,7 +30,7 @@ from engine.guessing import most_by_guessing
 from engine.machine import Disk, Machine, Sample
 from engine.measurements import Measured
 from engine.networks import build, weights
-from engine.recording import Recorder, printed, versions
+from engine.recording import Owned, Recorder, printed, versions
 from engine.reuse import Elsewhere
 from engine.searches import Begun, Context, Follow, Given, Measure, Point, Sized, Step, Ticket, Train
 from engine.searches.colt import segments
@@ -207,6 +207,8 @@ class _Attempt:
             self._end("finished", "finished")
             self.trainings.forget_all_weights()
             return FINISHED
+        except Owned as error:
+            printed(str(error))
         except (Failed, WorkerDied, StoreError, OSError) as error:
             self._fail(str(error))
         except Exception as error:
@@ -225,8 +227,8 @@ class _Attempt:
         self.record.end(state, "")
         if state == "finished":
             self._settle()
-        else:
-            self.record.flush(insist=True)
+        else:  # at once: where the store cannot be written the next attempt takes it in
+            self.record.flush()
 
     def _settle(self) -> None:
         """Wait until the store holds all that was taken down; a request to stop ends the wait.
@@ -255,7 +257,7 @@ class _Attempt:
 
     def _fail(self, message: str) -> None:
         printed(message)
-        with suppress(StoreError):
+        with suppress(StoreError, Owned):
             self._sampled(self.machine.last())
             self.record.log("error", message)
             self.record.end("failed", message)

@@ -52,4 +52,8 @@ gpu        Only when named, and only on a card; within 150 s, or --seconds N, th
            reading and writing every tensor of an unfused bfloat16 step, both at the ceilings just measured (at float32
            too, where the true floors are higher); and the most memory that torch reserved. The naive loop's epoch is
            reckoned from 32 steps, measured before and not in turn. Marks are for an H200.
+stress     Only when named. Four engines that train tiny runs one after another and eight readers (four read as the app
+           does, four with SQL) on one store for a minute: rows written and questions answered a second, the longest
+           write and question in seconds, errors for a lock, and rows that a run lacks of those that all have to end
+           with. Both marks are 0.
 """

@@ -8,6 +8,7 @@ import resource
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -15,7 +16,7 @@ from contextlib import closing, contextmanager
 import pytest
 
 from engine import recording
-from engine.recording import Recorder
+from engine.recording import Owned, Recorder
 from presets.schema import Experiment
 from store.editing import set_state
 from store.errors import Unusable
@@ -267,13 +268,30 @@ def test_a_spool_that_does_not_fit_the_store_is_taken_in_as_far_as_it_does(bench
     assert any("1 transaction that an earlier attempt had kept" in text and "computed again" in text for text in told)
 
 
-def test_an_engine_that_cannot_print_still_goes_on(bench, recorder):
-    out = os.dup(1)
-    full = os.open("/dev/full", os.O_WRONLY)
-    os.dup2(full, 1)
-    try:
-        recording.printed("words")
-    finally:
-        os.dup2(out, 1)
-        os.close(out)
-        os.close(full)
+def test_an_engine_that_was_taken_over_meanwhile_writes_no_more(bench, recorder):
+    run = recorder.run
+    with locked(bench):
+        recorder.log("info", "too late")
+        recorder.flush()
+    bench.conn.execute(
+        "UPDATE attempts SET host = 'elsewhere', heartbeat = '2026-01-01T00:00:00Z' WHERE run = ?", (run,)
+    )
+    spool_path(bench.files, run).unlink()  # the other engine has taken it in
+    with Writer(bench.db) as writer:
+        begin(bench, writer, run).flush()
+    recorder.log("info", "too late")
+    with pytest.raises(Owned, match=r"taken over by process \d+ on "):
+        recorder.flush()
+    assert "too late" not in logged(bench, run)
+
+
+def test_an_engine_whose_output_has_no_room_goes_on(bench, whole):
+    run = bench.create(LONG)
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-P", "-m", "engine", *bench.running(run)]
+        engine = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=full, stderr=full)
+    begun(bench, engine, run)
+    with locked(bench):
+        wait_until(spool_path(bench.files, run).exists)  # of which it tells there
+    assert engine.wait(timeout=120) == 0
+    assert bench.science(run) == bench.science(whole)

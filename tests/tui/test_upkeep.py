@@ -27,15 +27,14 @@ def test_a_run_that_kept_everything_is_pruned_to_its_tickets_which_frees_what_th
     assert before["bytes"] == before["bytes_own"] == sum(f.stat().st_size for f in tombola.files.rglob("*.safetensors"))
     assert re.search(r"files +its own", tombola("runs", "--size").stdout)
     assert "its own" not in tombola("runs").stdout
-    evaluated = tombola("show", one, "--json").stdout
+    shown = tombola("show", one).stdout
     assert re.search(r"\d+ files of .*B deleted", tombola("prune", one, "--keep", "rounds").stderr)
     assert re.search(r"\d+ files of .*B deleted", tombola("prune", one, "--keep", "tickets").stderr)
     assert "nothing to free" in tombola("prune", one, "--keep", "tickets").stderr
     after = json.loads(tombola("runs", "--size", "--json").stdout)[0]
     assert 0 < after["bytes"] < before["bytes"]
     assert after["bytes"] == sum(file.stat().st_size for file in tombola.files.rglob("*.safetensors"))
-    assert tombola("show", one, "--json").stdout == evaluated
-    assert [state for state, _ in findings(tombola, code=0)] == ["well", "well"]
+    assert tombola("show", one).stdout == shown
     [mask] = list(tombola.files.rglob("*.safetensors"))[:1]
     mask.write_bytes(mask.read_bytes()[:-1])
     with closing(connect(tombola.db)) as conn:
@@ -53,10 +52,3 @@ def test_a_start_that_would_not_leave_half_as_much_again_is_refused_with_the_for
     with pytest.raises(LaunchError, match=r"needs about [\d.]+ [GT]B in .*, where [\d.]+ [GT]B are free; start with"):
         start(db, tmp_path / "files", load("digits-demo"), "digits-demo", "x", "cpu", {"disk_bytes": int(free / 1.4)})
     assert not db.exists()
-
-
-def test_the_command_refuses_it_before_anything_is_written(tombola: Tombola):
-    seeds = "seeds=[" + ",".join(map(str, range(400))) + "]"
-    done = tombola("run", "digits-demo", "--set", "network.width=64", "--set", "keep=all", "--set", seeds, code=1)
-    assert re.search(r"tombola: the run needs about [\d.]+ [TP]B in .*, where .* are free", done.stderr)
-    assert not tombola.db.exists()
