@@ -30,7 +30,7 @@ from engine.guessing import most_by_guessing
 from engine.machine import Disk, Machine, Sample
 from engine.measurements import Measured
 from engine.networks import build, weights
-from engine.recording import Recorder, versions
+from engine.recording import Owned, Recorder, printed, versions
 from engine.reuse import Elsewhere
 from engine.searches import Begun, Context, Follow, Given, Measure, Point, Sized, Step, Ticket, Train
 from engine.searches.colt import segments
@@ -54,8 +54,8 @@ from presets.schema import (
     Subset,
     Transfer,
 )
-from store.connection import connect_readonly
-from store.errors import StoreError
+from store.connection import connect_readonly, journal_note
+from store.errors import StoreError, Unusable
 from store.files import object_path, run_folder
 from store.writing import Writer
 
@@ -63,6 +63,7 @@ FLUSH_SECONDS = 0.25  # rows appear at most this late
 POLL_SECONDS = 1.0  # requests are taken and the heartbeat is written this often
 LEAST_ROOM = 1e9, 0.05  # bytes of a disk, or a share of a small one, below which it is nearly full
 RECOVERED = 1.25  # times as much room as it lacked: a disk at the edge is told of once
+PATIENCE_SECONDS = 600.0  # so long it waits, with all trained, for a store that cannot be written
 LEAVING_SECONDS = 8.0  # an engine that was paused just now needs some to leave its card
 FINISHED, FAILED, STOPPED = 0, 1, 3  # exit codes of the process
 
@@ -190,6 +191,8 @@ class _Attempt:
             self.record.log("warning", "plan or versions changed: figures may differ in their last bits from here on")
         if where.note:
             self.record.log("warning", f"on {where.words}: {where.note}")
+        if note := journal_note(self.writer.conn, self.writer.path):
+            self.record.log("info", note)
         self.record.log("info", f"training on {where.words}: {plan.words}")
         if plan.device != "cpu" and self.experiment.recipe.precision == "float32":
             self.record.log(
@@ -211,10 +214,12 @@ class _Attempt:
                 return STOPPED
             self._end("finished", "finished")
             return FINISHED
+        except Owned as error:
+            printed(str(error))
         except (Failed, WorkerDied, StoreError, OSError) as error:
             self._fail(str(error))
         except Exception as error:
-            traceback.print_exc()
+            printed(traceback.format_exc())
             self._fail(f"fault in the engine: {error!r} (the traceback is in the run's engine.log)")
         return FAILED
 
@@ -222,22 +227,50 @@ class _Attempt:
         self._tell()
         self._sampled(self.machine.last())
         self.record.flush()
-        for row in self.record.taken_from():
+        for row in self.record.taken_from() if not self.record.behind else ():
             taken = "1 training was" if row["count"] == 1 else f"{row['count']} trainings were"
             self.record.log("info", f"{taken} taken from {row['origin']}, done there under equal plan and versions")
         self.record.log("info", words)
         if state == "finished":
             self.trainings.forget_all_weights()
         self.record.end(state, "")
-        self.record.flush()
+        if state == "finished":
+            self._settle()
+        else:  # at once: where the store cannot be written the next attempt takes it in
+            self.record.flush()
+
+    def _settle(self) -> None:
+        """Wait until the store holds all that was taken down; a request to stop ends the wait.
+
+        Raises:
+            Unusable: it cannot be written; the run reads lost, and the next attempt takes in what was kept.
+        """
+
+        def stopped() -> bool:
+            for action in self.record.requests():
+                self._ask(action)
+            return self.asked is not None
+
+        try:
+            self.record.settle(PATIENCE_SECONDS, stopped)
+        except Unusable as error:
+            raise Unusable(
+                f"{error}; tombola resume {self.run}, once it can be written, takes in what was kept"
+            ) from None
+
+    def _rows(self, sql: str, params: Any = ()) -> list[Any]:
+        """Rows of the store as a check reads them: with all that this attempt has found."""
+        if self.record.behind:
+            self._settle()
+        return self.writer.rows(sql, params)
 
     def _fail(self, message: str) -> None:
-        print(message, flush=True)  # into engine.log
-        with suppress(StoreError):  # where the store cannot be written the run reads lost
+        printed(message)
+        with suppress(StoreError, Owned):
             self._sampled(self.machine.last())
             self.record.log("error", message)
             self.record.end("failed", message)
-            self.record.flush()
+            self.record.flush(insist=True)  # where the store cannot be written the run reads lost
 
     # The loop
 
@@ -646,7 +679,7 @@ class _Attempt:
     def _answered(self) -> bool:
         """Answer every check, with what it still needs (True), or stop on request (False)."""
         for name, settings in self.experiment.checks.items():
-            asked = Asked(self.run, name, settings, self.experiment, self.data, self.writer.rows, self.turning)
+            asked = Asked(self.run, name, settings, self.experiment, self.data, self._rows, self.turning)
             self._go_on(name, answer(asked), None)
         return self._loop()
 
@@ -660,7 +693,7 @@ class _Attempt:
         except StopIteration as done:
             return self.record.answers(name, self.experiment.checks[name], done.value)
         except Exception as error:
-            traceback.print_exc()
+            printed(traceback.format_exc())
             words = f"no verdict: fault in the engine: {error!r} (the traceback is in the run's engine.log)"
             return self.record.answers(name, self.experiment.checks[name], [Answer("none", words)])
         if not need.jobs:

@@ -21,10 +21,11 @@ from engine import tensors
 from engine.aside import Aside
 from engine.measurements import Measured, Measurement
 from engine.networks import State
-from engine.recording import Recorder
+from engine.recording import Recorder, printed
 from engine.reuse import Elsewhere, joined, parted, result_of
 from engine.training import Checkpoint, Epoch, NotFinite, Result, Score, Training
 from engine.workers import Broken, NoRoom, Pool, Report, TrainingFailed
+from store.errors import Unusable
 
 
 class Failed(Exception):
@@ -173,7 +174,11 @@ class Trainings:
         while self._elsewhere and self._unsought:
             key = self._unsought.popleft()
             wanted = self._wanted[key]
-            taken = self._elsewhere.find(key, weights=wanted.keep or self._hold or self._keep == "all")
+            weights = wanted.keep or self._hold or self._keep == "all"
+            try:
+                taken = None if self._record.behind else self._elsewhere.find(key, weights)
+            except Unusable:  # then it is trained here
+                taken = None
             if taken:
                 self._queue = [entry for entry in self._queue if entry[2] != key]
                 heapq.heapify(self._queue)
@@ -311,7 +316,7 @@ class Trainings:
         """A fault of the program, or of what it runs on, in one line."""
         if isinstance(report, Broken):
             return Failed(f"{phrase(about)}: {report}")
-        print(report, flush=True)  # into the run's engine.log
+        printed(str(report))
         text = str(report).strip().splitlines()[-1] if isinstance(report, TrainingFailed) else repr(report)
         return Failed(f"{phrase(about)}: {text} (the traceback is in the run's engine.log)")
 

@@ -28,6 +28,11 @@ def engine_log(root: Path, run: str) -> Path:
     return run_folder(root, run) / "engine.log"
 
 
+def spool_path(root: Path, run: str) -> Path:
+    """Where the rows of a run wait while the store cannot be written."""
+    return run_folder(root, run) / "spool.jsonl"
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:

@@ -138,6 +138,15 @@ class Reader:
             "attempts": self._of(run, "attempts", "versions", "plan"),
         }
 
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Bytes of the files that each run uses: in all, and of those that no other run uses."""
+        rows = self.rows(
+            "SELECT u.run, sum(f.bytes) AS used, sum(CASE WHEN u.users = 1 THEN f.bytes ELSE 0 END) AS own FROM ("
+            " SELECT DISTINCT run, sha256, (SELECT count(DISTINCT run) FROM file_uses WHERE sha256 = o.sha256) AS users"
+            " FROM file_uses AS o) AS u JOIN files AS f ON f.sha256 = u.sha256 GROUP BY u.run"
+        )
+        return {row["run"]: (row["used"], row["own"]) for row in rows}
+
     # Figures
 
     def accuracy(self, run: str) -> Rows:

@@ -60,6 +60,7 @@ SCHEMA: dict[str, Relation] = {
         created="When it was created",
         started="When its engine was last sent for: at the start, and at each resume",
         ended="When it stopped, finished or failed",
+        taken_in="Transactions taken in from its spool, in which they wait while the store cannot be written",
     ),
     "attempts": _table(
         "One engine process that worked on a run; a resumed run has several.",

@@ -48,6 +48,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "rename": "Give a run another name; its id stays.",
         "note": "Replace the note of a run, or show it.",
         "delete": "Delete runs with their figures and files.",
+        "prune": "Free the space of trained weights that runs have kept.",
         "doctor": "Say what this machine can do, and what is wrong with it.",
         "settings": "Show the app's settings and keys, and where to change them.",
     },

@@ -25,13 +25,14 @@ TRIALS = {
     "members": 5,
     "gpu": 2,
     "kill": 200,
+    "stress": 1,
 }
 """How often each bench is tried: more often the shorter it takes. Of kill it is the number of kills."""
 
-ASKED_FOR = ("gpu", "kill")
+ASKED_FOR = ("gpu", "kill", "stress")
 """Benches that run only when they are named."""
 
-SMALL = ("app", "steps", "searches", "members", "gpu")
+SMALL = ("app", "steps", "searches", "members", "gpu", "stress")
 """Benches that know a small size, in which they only show that they run."""
 
 
