@@ -5,7 +5,6 @@ Widgets are never touched from here. What is on the screen is said with `look_at
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from textual.message import Message
 from store.comparing import Comparison
 from store.errors import StoreError
 from store.live import Focus, Live, Preview, Run, View
+from tui.crash import record
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -115,10 +115,11 @@ class Watch:
                 if shown is None or self._listed is None:
                     shown = self._answer(live, wish, shown)
                 failure = ""
-            except (StoreError, sqlite3.Error) as error:
+            except Exception as error:  # a fault must not leave a person before a screen that has stopped
                 if str(error) != failure:
                     failure = str(error)
-                    self._app.post_message(StoreFailed(failure))
+                    known = isinstance(error, StoreError)
+                    self._app.post_message(StoreFailed(failure if known else record(error, self._db)))
                 if live is not None:
                     live.close()
                     live, shown = None, None
