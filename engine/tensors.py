@@ -37,9 +37,15 @@ def pack(mask: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]
 
 
 def unpack(bits: Mapping[str, Tensor], metadata: Mapping[str, str]) -> dict[str, Tensor]:
-    """The mask that `pack` was given."""
+    """The mask that `pack` was given.
+
+    Raises:
+        ValueError: bits and shapes do not belong together.
+    """
     mask = {}
     for name, shape in json.loads(metadata["packed_shapes"]).items():
+        if bits[name].numel() != -(-int(np.prod(shape)) // 8):  # numpy would fill up what is missing
+            raise ValueError(f"{name}: {bits[name].numel()} bytes are no mask of the shape {shape}")
         flat = np.unpackbits(bits[name].numpy(), count=int(np.prod(shape)), bitorder="little")
         mask[name] = torch.from_numpy(flat.astype(bool)).view(shape)
     return mask

@@ -1,5 +1,6 @@
 """Files hold what was written, are named by it, and appear whole."""
 
+import json
 import os
 
 import pytest
@@ -18,6 +19,14 @@ def test_a_mask_survives_packing(shapes, seed):
     assert sum(b.numel() for b in bits.values()) <= sum(keep.numel() // 8 + 1 for keep in mask.values())
     again = tensors.unpack(bits, metadata)
     assert all(torch.equal(again[name], keep) for name, keep in mask.items())
+
+
+def test_bits_of_another_shape_are_no_mask():
+    bits, metadata = tensors.pack({"a": torch.ones(3, 5, dtype=torch.bool)})
+    for shape in ([3, 6], [2, 4], [0, 5]):
+        with pytest.raises(ValueError, match="are no mask of the shape"):
+            tensors.unpack(bits, {"packed_shapes": json.dumps({"a": shape})})
+    assert tensors.unpack(bits, metadata)["a"].all()
 
 
 def test_a_file_reads_back_and_equal_content_has_equal_bytes(tmp_path):

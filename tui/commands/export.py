@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -137,10 +138,12 @@ def _unpacked(content: bytes) -> tuple[bytes, dict[str, list[int]]]:
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     shapes: dict[str, list[int]] = json.loads(header["__metadata__"]["packed_shapes"])
     bits = load(content)
-    mask = {
-        name: np.unpackbits(bits[name], count=int(np.prod(shape)), bitorder="little").astype(bool).reshape(shape)
-        for name, shape in shapes.items()
-    }
+    mask = {}
+    for name, shape in shapes.items():
+        count = math.prod(shape)
+        if len(bits[name]) != -(-count // 8):  # numpy would fill up what is missing
+            raise ValueError(f"{len(bits[name])} bytes for {count} weights")
+        mask[name] = np.unpackbits(bits[name], count=count, bitorder="little").astype(bool).reshape(shape)
     return save(mask), shapes
 
 
