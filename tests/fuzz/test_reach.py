@@ -10,7 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from engine.data import prepare
+from presets.schema import Data
 from tests.fuzz.material import tree
 from tests.program import TINY, Tombola
 
@@ -91,6 +94,25 @@ def test_a_run_and_its_commands_write_into_the_store_the_files_and_what_was_aske
         r"store|store/test\.db(-wal|-shm)?|store/test-files|out|out/inner|\.cache|\.cache/tombola|\.local|\.local/state"
     )
     assert [top for top in tops if not re.fullmatch(allowed, top)] == []
+
+
+@pytest.mark.parametrize("name", ["..evil", ". .", "-rf", "a\x1b[2Jb", "~", "$HOME", "x" * 200, "\u202e../x", "é" * 60])
+def test_no_name_of_a_folder_of_images_leads_out_of_the_folder_of_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    monkeypatch.setenv("TOMBOLA_DATA", str(tmp_path / "data"))
+    images = tmp_path / "images" / name
+    for kind in ("a", "b"):
+        (images / kind).mkdir(parents=True)
+        for number in range(10):
+            Image.new("RGB", (8, 8), (number, 0, 0)).save(images / kind / f"{number}.png")
+    before = tree(tmp_path, tmp_path / "data")
+    prepare(Data(name="folder", path=str(images), size=16), lambda told: None)
+    assert tree(tmp_path, tmp_path / "data") == before
+    made = list((tmp_path / "data").iterdir())
+    assert len(made) == 2
+    for path in made:
+        assert re.fullmatch(r"folder-[A-Za-z0-9-]*-[0-9a-f]{10}(-16|\.split\.json)", path.name)
 
 
 def test_no_process_of_a_run_or_the_app_reaches_for_a_network(ran: Tombola):
