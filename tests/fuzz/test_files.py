@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.files import object_path
-from tests.fuzz.material import examples, run
-from tests.program import FinishedRun
-
-Ticket = tuple[Path, Callable[[str, bytes], None]]
+from store.files import engine_log, object_path
+from store.reading import Reader
+from tests.fuzz.material import CONTROLS, EVIL, examples, run
+from tests.program import FinishedRun, Tombola
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +102,37 @@ def test_a_file_of_the_right_hash_that_holds_no_mask_is_refused_in_one_line(own:
 
 def test_a_whole_ticket_is_exported(own: Path):
     assert exported(own)[0] == 0
+
+
+@examples(15)
+@given(st.binary(max_size=200) | st.sampled_from([EVIL.encode(), b"\xff\x9b31m", b"\x00\n" * 50, b"x" * 100_000]))
+def test_whatever_an_engine_printed_does_not_act_on_the_terminal(own: Path, printed: bytes):
+    with Reader(own / "store" / "test.db") as reader:
+        log = engine_log(own / "store" / "test-files", reader.resolve("tiny"))
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_bytes(printed)
+    place = ("--db", str(own / "store" / "test.db"), "--files", str(own / "store" / "test-files"))
+    assert run("log", "tiny", *place)[0] == 0
+    log.unlink()
+
+
+@pytest.mark.parametrize("spec", ["[" * 900 + "]" * 900, json.dumps({"title": EVIL})], ids=["deep", "evil"])
+def test_a_run_whose_experiment_is_none_is_resumed_to_one_line_of_refusal(
+    finished_run: FinishedRun, tombola: Tombola, spec: str
+):
+    shutil.copytree(finished_run.tombola.db.parent, tombola.db.parent)
+    conn = sqlite3.connect(tombola.db, isolation_level=None)
+    conn.execute("UPDATE runs SET spec = ?, state = 'failed', files = ?", (spec, str(tombola.files)))
+    conn.close()
+    tombola("resume", "tiny")
+    done = tombola("wait", "tiny", code=1)
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not CONTROLS.search(done.stdout + done.stderr)
+    with tombola.reader() as reader:
+        (row,) = reader.runs()
+    assert row["state"] == "failed"
+    assert row["message"]
+    assert "\n" not in row["message"]
+    printed = engine_log(tombola.files, row["id"]).read_text()
+    assert "Traceback" not in printed
+    assert len(printed.splitlines()) == 1
