@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from presets.loading import PresetError, listing, load, source
@@ -158,6 +158,8 @@ def test_any_bytes_are_taken_or_refused_in_one_line(preset: Path, content: bytes
 
 @examples(40)
 @given(st.lists(KEYS, min_size=1, max_size=4).map(".".join), TABLES.map(written) | SPLINTERS)
+@example("recipe.lr", "[" * 5000)
+@example("recipe.lr", "9" * 5000)
 def test_any_override_is_taken_or_refused_in_one_line(preset: Path, key: str, value: str):
     preset.write_text(source("digits-demo"))
     refusal(preset, f"{key}={value}")
@@ -188,6 +190,8 @@ def test_any_filter_is_taken_or_refused_in_one_line(text: str):
         ),
     )
 )
+@example(b"theme = " + b"[" * 5000)
+@example(b"theme = " + b"9" * 5000)
 def test_any_settings_are_taken_or_refused_in_words(preset: Path, content: bytes):
     preset.write_bytes(content)
     words = str(preset)
