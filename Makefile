@@ -30,6 +30,10 @@ test: $(VENV)/installed-dev  ## install with the development extras, and run eve
 smoke: $(VENV)/installed-dev  ## run every small preset (-smoke) to its end; takes minutes
 	@$(BIN)/python -m tests.smoke
 
+# The suite tries few examples, the same each time; this tries a hundred times as many, others each time.
+fuzz: $(VENV)/installed-dev  ## try bad input of every kind on commands and app; takes many minutes
+	@TOMBOLA_FUZZ=100 $(BIN)/python -m pytest -n logical --maxprocesses 8 tests/fuzz
+
 bench: $(VENV)/installed-dev  ## measure speed and memory; takes minutes, wants a quiet machine
 	@$(BIN)/python -m tests.bench
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import Tensor
 
@@ -38,9 +39,15 @@ def pack(mask: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]
 
 
 def unpack(bits: Mapping[str, Tensor], metadata: Mapping[str, str]) -> dict[str, Tensor]:
-    """The mask that `pack` was given."""
+    """The mask that `pack` was given.
+
+    Raises:
+        ValueError: bits and shapes do not belong together.
+    """
     mask = {}
     for name, shape in json.loads(metadata["packed_shapes"]).items():
+        if bits[name].numel() != -(-int(np.prod(shape)) // 8):  # numpy would fill up what is missing
+            raise ValueError(f"{name}: {bits[name].numel()} bytes are no mask of the shape {shape}")
         flat = np.unpackbits(bits[name].numpy(), count=int(np.prod(shape)), bitorder="little")
         mask[name] = torch.from_numpy(flat.astype(bool)).view(shape)
     return mask
@@ -103,8 +110,15 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def decode(content: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata out of the bytes of a safetensors file, packed masks unpacked."""
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    metadata = header.get("__metadata__", {})
-    tensors = safetensors.load(content)
-    return (unpack(tensors, metadata) if "packed_shapes" in metadata else tensors), metadata
+    """Tensors and metadata out of the bytes of a safetensors file, packed masks unpacked.
+
+    Raises:
+        ValueError: they are no such file, or hold a mask whose bits and shapes do not belong together.
+    """
+    try:
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        metadata = header.get("__metadata__", {})
+        tensors = safetensors.load(content)
+        return (unpack(tensors, metadata) if "packed_shapes" in metadata else tensors), metadata
+    except (SafetensorError, LookupError, TypeError, AttributeError, RuntimeError, RecursionError) as error:
+        raise ValueError(f"no file of tensors: {' '.join(str(error).split())}") from error

@@ -119,7 +119,7 @@ def parse_set(text: str) -> tuple[tuple[str, ...], Any]:
         parsed = tomllib.loads(f"value = {value}")
         if parsed.keys() == {"value"}:  # a line break would smuggle in further keys
             return keys, parsed["value"]
-    except ValueError:  # also a number of thousands of digits
+    except (ValueError, RecursionError):  # also a number of thousands of digits, or of brackets
         pass
     if value[:1] in "[{\"'" or "\n" in value:  # also the empty value, which is no text anyone meant
         raise PresetError(f"--set {printable(text)}: the value is not TOML: text, a number, true, [..] or {{..}}")

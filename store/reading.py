@@ -117,12 +117,17 @@ class Reader:
 
         `state` knows whether the engine still lives. `seeds` is how many, `rounds` how many have ended over all
         searches and seeds, `sparsity` the highest prunable sparsity of a ticket, `dense_accuracy` the mean on test.
+        Ctrl-C interrupts, however long a condition would go on.
         """
         if not where:
             return self.rows(f"{LISTING} ORDER BY r.created DESC, r.id")
         columns = [column[0] for column in self._conn.execute(f"{LISTING} LIMIT 0").description]
-        with _asked(f"cannot tell runs by {where!r} (columns: {', '.join(columns)})"):
-            return self.rows(f"SELECT * FROM ({LISTING}) WHERE (\n{where}\n) ORDER BY created DESC, id")
+        self._conn.set_progress_handler(_stay_interruptible, 100_000)
+        try:
+            with _asked(f"cannot tell runs by {where!r} (columns: {', '.join(columns)})"):
+                return self.rows(f"SELECT * FROM ({LISTING}) WHERE (\n{where}\n) ORDER BY created DESC, id")
+        finally:
+            self._conn.set_progress_handler(None, 0)
 
     def run(self, run: str) -> dict[str, Any]:
         """Everything about one run but its figures: its row of `runs()`, its spec, searches, arms and attempts."""

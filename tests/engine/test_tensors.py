@@ -1,6 +1,7 @@
 """Files hold what was written, are named by it, and appear whole."""
 
 import ast
+import json
 import os
 from pathlib import Path
 
@@ -20,6 +21,30 @@ def test_a_mask_survives_packing(shapes, seed):
     assert sum(b.numel() for b in bits.values()) <= sum(keep.numel() // 8 + 1 for keep in mask.values())
     again = tensors.unpack(bits, metadata)
     assert all(torch.equal(again[name], keep) for name, keep in mask.items())
+
+
+WHOLE = tensors.encode(*tensors.pack({"a": torch.ones(3, 5, dtype=torch.bool), "b": torch.zeros(9, dtype=torch.bool)}))
+
+
+@given(st.data())
+def test_any_other_bytes_are_a_file_of_tensors_or_refused(data):
+    content = data.draw(st.binary(max_size=60) | st.just(WHOLE))
+    start = data.draw(st.integers(0, len(content)))
+    end = data.draw(st.integers(start, min(start + 9, len(content))))
+    content = content[:start] + data.draw(st.binary(max_size=9)) + content[end:]
+    try:
+        held, _ = tensors.decode(content)
+    except ValueError:
+        return
+    assert all(isinstance(tensor, torch.Tensor) for tensor in held.values())
+
+
+def test_bits_of_another_shape_are_no_mask():
+    bits, metadata = tensors.pack({"a": torch.ones(3, 5, dtype=torch.bool)})
+    for shape in ([3, 6], [2, 4], [0, 5]):
+        with pytest.raises(ValueError, match="are no mask of the shape"):
+            tensors.unpack(bits, {"packed_shapes": json.dumps({"a": shape})})
+    assert tensors.unpack(bits, metadata)["a"].all()
 
 
 def test_a_file_reads_back_and_equal_content_has_equal_bytes(tmp_path):

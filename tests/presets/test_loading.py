@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from presets import loading
@@ -266,6 +266,7 @@ def test_a_bare_word_is_text(names: list[str], word: str):
 
 
 @given(st.text(max_size=40))
+@example("recipe.lr=" + "[" * 5000)
 def test_any_text_is_an_override_or_one_line_of_refusal(text: str):
     with one_line_of_refusal():
         names, _ = parse_set(text)

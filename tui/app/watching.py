@@ -5,7 +5,6 @@ Widgets are never touched from here. What is on the screen is said with `look_at
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,7 +119,7 @@ class Watch:
                 if repr(error) != failure:
                     failure = repr(error)
                     own = isinstance(error, StoreError | sqlite3.Error)
-                    self._app.post_message(StoreFailed(str(error) if own else record(error)))
+                    self._app.post_message(StoreFailed(str(error) if own else record(error, self._db)))
                 if live is not None:
                     live.close()
                     live, shown = None, None

@@ -66,7 +66,7 @@ def moment(stored: str, form: str = "%H:%M:%S") -> str:
     try:
         return datetime.fromisoformat(stored).astimezone().strftime(form)
     except ValueError:
-        return stored[:8]
+        return plain(stored[:8])
 
 
 def layer_name(layer: str) -> str:
