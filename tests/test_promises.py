@@ -1,4 +1,4 @@
-"""PROMISES.md promises nothing that no test holds."""
+"""store/PROMISES.md promises nothing that no test holds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "PROMISES.md").read_text()
+PAGE = (ROOT / "store" / "PROMISES.md").read_text()
 NAMED = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)
 HOUSES = ("presets", "store", "engine", "tui")
 

@@ -5,6 +5,7 @@ Widgets are never touched from here. What is on the screen is said with `look_at
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from dataclasses import dataclass
 from pathlib import Path
