@@ -9,7 +9,7 @@ VENV   = .venv
 BIN    = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test smoke bench bench-gpu picture clean FORCE
+.PHONY: help demo test smoke bench bench-gpu bench-kill fuzz picture snapshots clean FORCE
 
 help:            ## say what can be made
 	@echo 'make TARGET [PYTHON=python3.12]'
@@ -30,14 +30,24 @@ test: $(VENV)/installed-dev  ## install with the development extras, and run eve
 smoke: $(VENV)/installed-dev  ## run every small preset (-smoke) to its end; takes minutes
 	@$(BIN)/python -m tests.smoke
 
+# The suite tries few examples, the same each time; this tries a hundred times as many, others each time.
+fuzz: $(VENV)/installed-dev  ## try bad input of every kind on commands and app; takes many minutes
+	@TOMBOLA_FUZZ=100 $(BIN)/python -m pytest -n logical --maxprocesses 8 tests/fuzz
+
 bench: $(VENV)/installed-dev  ## measure speed and memory; takes minutes, wants a quiet machine
 	@$(BIN)/python -m tests.bench
 
 bench-gpu: $(VENV)/installed-dev  ## measure speed and memory on a card; within three minutes
 	@$(BIN)/python -m tests.bench gpu
 
+bench-kill: $(VENV)/installed-dev  ## kill running searches 200 times and see what is lost; takes a quarter of an hour
+	@$(BIN)/python -m tests.bench kill
+
 picture: $(VENV)/installed-dev  ## draw the README's picture of the app again
 	$(BIN)/python -m tests.tui.picture
+
+snapshots: $(VENV)/installed-dev  ## draw the screens that the tests hold the app to again, as they are now
+	$(BIN)/python -m tests.tui.snapshots
 
 clean:           ## remove .venv and everything that was built
 	rm -rf $(VENV) build dist .ruff_cache .mypy_cache .pytest_cache .hypothesis .import_linter_cache

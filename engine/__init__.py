@@ -6,8 +6,8 @@ It reads an experiment from the store and writes everything that happens back in
 - `searches/` how tickets are found, one file a method; `arms` what is trained to judge them; `checks/` questions, one
   file a method, answered from rows, trainings and `measurements/`, which are figures taken of weights
 - `turning` a search as it turns; `trainings` what is to be done and what is done; `workers` processes that do it;
-  `training` one training, and several in turns, with `hooks/` that watch, move masks or end it; `rig` the network that
-  they are done on, its steps and CUDA graphs
+  `aside` the files that an interrupted run goes on from; `training` one training, and several in turns, with `hooks/`
+  that watch, move masks or end it; `rig` the network that they are done on, its steps and CUDA graphs
 - `masks`, `ratios` (counts by layer), `optimizers`, `schedules`, `draws` the parts of a training; `networks/`, `data/`
   what is trained on what
 - `recording` rows; `tensors` files; `reuse` trainings and `given` tickets of other runs; `forecast` cost; `devices`

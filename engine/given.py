@@ -133,10 +133,10 @@ def fitting(chosen: Chosen, data: Dataset) -> Tensor:
 
 def _read(files: Path, sha256: str) -> dict[str, Tensor]:
     path = object_path(files, sha256)
-    try:
-        return tensors.read(path)[0]
-    except OSError as error:
-        raise NotGiven(f"run: {path} cannot be read ({error.strerror}): its file is gone") from None
+    content = tensors.verified(path, sha256)
+    if content is None:
+        raise NotGiven(f"run: {path}, a file of it, is damaged" if path.exists() else f"run: {path} is gone")
+    return tensors.decode(content)[0]
 
 
 def _listed(numbers: Sequence[int]) -> str:

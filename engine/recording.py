@@ -1,8 +1,11 @@
 """What happens in a run, as rows: the only part of the engine that writes to the store.
 
-Methods take down what happened and return at once; `flush` writes all of it in one transaction. So nobody else waits
-while the engine prunes, and what belongs together becomes visible together. Rows are written by their natural keys:
-what is computed again after an interruption replaces what was there.
+Methods take down what happened, as plain values, and return at once; `flush` writes all of it in one transaction. So
+nobody else waits while the engine prunes, and what belongs together becomes visible together. Rows are written by their
+natural keys: what is computed again after an interruption replaces what was there.
+
+A store that cannot be written does not stop a training: what was taken down goes into the run's spool, and is taken in
+from there, once and in order, as soon as the store can be written, or by the next attempt.
 """
 
 from __future__ import annotations
@@ -10,11 +13,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
 import platform
 import sqlite3
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
@@ -35,16 +40,27 @@ from presets import __version__
 from presets.schema import AnyCheck, Experiment
 from store.clock import present
 from store.connection import now, spelled
-from store.editing import take_requests
-from store.files import object_path
+from store.errors import StoreError, Unusable
+from store.files import object_path, spool_path
 from store.liveness import state_of, this_process
+from store.spool import Spool
 from store.writing import Writer
 
 P = ParamSpec("P")
 
+BUSY_SECONDS = 2.0
+"""How long an engine at work waits for other writers: a request to stop is not heard meanwhile."""
+
+RETRY_SECONDS = 5.0
+"""How long it leaves a store alone that could not be written."""
+
 
 class Owned(Exception):
     """The run belongs to another engine."""
+
+
+DEFERRED: dict[str, Callable[..., None]] = {}
+"""Bodies of the deferred methods, by the names that a spool calls them."""
 
 
 def unowned(newest: Mapping[str, Any], store: Path) -> None:
@@ -59,13 +75,24 @@ def unowned(newest: Mapping[str, Any], store: Path) -> None:
 
 
 def deferred(method: Callable[Concatenate[Recorder, P], None]) -> Callable[Concatenate[Recorder, P], None]:
-    """The method's body runs at the next `flush`, inside its transaction, in the order of the calls."""
+    """The method's body runs at the next `flush`, inside its transaction, in the order of the calls.
+
+    Until then the call is plain values, as JSON has them, and the moment at which it came, which is `self.moment` in
+    the body.
+    """
+    DEFERRED[method.__name__] = method
 
     @functools.wraps(method)
     def later(self: Recorder, *args: P.args, **kwargs: P.kwargs) -> None:
-        self._pending.append(functools.partial(method, self, *args, **kwargs))
+        self._pending.append((method.__name__, self._now(), args, kwargs))
 
     return later
+
+
+def printed(words: str) -> None:
+    """Into the run's engine.log, straight: a disk that has no room for it loses the words, and nothing else."""
+    with suppress(OSError):
+        os.write(1, f"{words.rstrip()}\n".encode(errors="replace"))
 
 
 class Recorder:
@@ -73,11 +100,19 @@ class Recorder:
 
     def __init__(self, writer: Writer, run: str, experiment: Experiment, files: Path) -> None:
         self.writer, self.run, self.files = writer, run, files
-        self._pending: list[Callable[[], None]] = []
+        self._pending: list[tuple[str, str, Sequence[Any], Mapping[str, Any]]] = []
         self._afterwards: list[Callable[[], None]] = []
         self._began = time.monotonic()
         self.attempt = 0
-        self._alike: set[int] = set()
+        self._damaged: set[Path] = set()
+        """Objects that are not what their names say."""
+        self.moment = ""
+        self._contents: dict[str, bytes] = {}
+        self._spool = Spool(spool_path(files, run))
+        self._number = 0
+        self.behind = ""
+        """Why the store could not be written when it was last tried; empty while it holds all that was flushed."""
+        self._next_try = 0.0
         with writer.transaction():
             self.searches = {
                 name: self.writer.put(
@@ -94,21 +129,106 @@ class Recorder:
                 for name, arm in experiment.arms.items()
             }
 
-    def flush(self) -> None:
+    def flush(self, insist: bool = False) -> None:
         """Write everything taken down since the last flush, whole or not at all.
 
+        Where the store cannot be written it is kept aside, and tried again after a while, or at once with `insist`.
+
         Raises:
-            Owned: this process was given up for lost, as on a suspended machine, and the run goes on without it.
+            Owned: another engine has taken the run over, since nobody had heard of this one; nothing is written.
         """
+        if self.behind and not insist and time.monotonic() < self._next_try:
+            return self._keep_aside()
         pending, self._pending = self._pending, []
-        if pending:
-            with self.writer.transaction():
-                self._still_ours()
-                for write in pending:
-                    write()
+        if pending or self.behind:
+            try:
+                with self.writer.transaction():
+                    self._still_ours()
+                    for record in self._spool.records() if self.behind else ():
+                        self._take_in(record)
+                    self._apply(pending)
+            except Unusable as error:
+                self._pending = pending
+                return self._fell_behind(str(error))
+            self._contents.clear()
+            if self.behind:
+                self.behind = ""
+                self._spool.clear()
+                self.log("info", "the store can be written again, and holds all that was kept beside it")
         afterwards, self._afterwards = self._afterwards, []
         for act in afterwards:
             act()
+        return None
+
+    def settle(self, seconds: float, given_up: Callable[[], bool]) -> None:
+        """Write everything, waiting at most `seconds`, or until `given_up`, for a store that cannot be written.
+
+        Raises:
+            Unusable: it still cannot; what was taken down is kept aside.
+        """
+        deadline = time.monotonic() + seconds
+        self.flush(insist=True)
+        while self.behind:
+            if time.monotonic() > deadline or given_up():
+                raise Unusable(self.behind)
+            time.sleep(0.2)
+            self.flush()
+
+    def _apply(self, calls: Sequence[Sequence[Any]]) -> None:
+        for name, self.moment, args, kwargs in calls:
+            DEFERRED[name](self, *args, **kwargs)
+
+    def _fell_behind(self, why: str) -> None:
+        if not self.behind:
+            printed(f"{why}; what happens is kept in {self._spool.path}")
+            self.log("warning", f"{why}; what happened from here on was kept in the run's folder until it could be")
+        self.behind, self._next_try = why, time.monotonic() + RETRY_SECONDS
+        self._keep_aside()
+
+    def _keep_aside(self) -> None:
+        """Into the spool; where that cannot be written either, it stays in memory."""
+        if self._pending:
+            with suppress(OSError):
+                record = {"number": self._number + 1, "attempt": self.attempt, "calls": self._pending}
+                self._spool.append(record)
+                self._number += 1
+                self._pending = []
+                self._contents.clear()
+
+    def _take_in(self, record: Mapping[str, Any]) -> None:
+        """A transaction out of the spool, unless the store has it: the process may have ended in between."""
+        row = self.writer.one("SELECT taken_in FROM runs WHERE id = ?", (self.run,))
+        if record["number"] <= row["taken_in"]:
+            return
+        own, self.attempt = self.attempt, record["attempt"]
+        try:
+            self._apply(record["calls"])
+        finally:
+            self.attempt = own
+        self.writer.update("runs", {"id": self.run}, {"taken_in": record["number"]})
+
+    def _take_in_what_was_left(self) -> str:
+        """The spool of earlier attempts; gives back what is to be said of it."""
+        taken = 0
+        lost = ""
+        for record in self._spool.records():
+            self.writer.execute("SAVEPOINT spooled")
+            try:
+                self._take_in(record)
+                taken += 1
+            except Unusable:
+                raise
+            except (LookupError, ValueError, TypeError, StoreError, sqlite3.Error) as error:
+                # The store is not the one that it was kept for, or another version kept it.
+                self.writer.execute("ROLLBACK TO spooled")
+                lost = f"; what came after does not fit the store ({error}), and is computed again"
+            self.writer.execute("RELEASE spooled")
+            if lost:
+                break
+        if not taken and not lost:
+            return ""
+        steps = "1 transaction" if taken == 1 else f"{taken} transactions"
+        return f"{steps} that an earlier attempt had kept in the run's folder taken in{lost}"
 
     def _newest(self) -> sqlite3.Row | None:
         """The row of the run's newest attempt."""
@@ -121,8 +241,11 @@ class Recorder:
         newest = self._newest()
         if newest is None:
             raise Owned(f"{self.run} has been deleted")
-        if newest["id"] != self.attempt or newest["ended"]:
-            raise Owned(f"{self.run} was given up for lost while this engine was silent, and goes on without it")
+        silent = f"{self.run} was given up for lost while this engine was silent, and"
+        if newest["id"] != self.attempt:
+            raise Owned(f"{silent} taken over by process {newest['pid']} on {newest['host']}")
+        if newest["ended"]:
+            raise Owned(f"{silent} goes on without it")
 
     def _now(self) -> str:
         """The present moment by the clock that signs of life are held against."""
@@ -157,6 +280,10 @@ class Recorder:
                 unowned(dict(newest), self.writer.path)
                 if newest["id"] != before:
                     raise Owned(f"{self.run} was taken up by process {newest['pid']} on {newest['host']} meanwhile")
+            found = self._take_in_what_was_left()
+            if newest:  # what was asked of an engine that is gone
+                stale = "taken IS NULL AND asked < (SELECT started FROM runs WHERE id = requests.run)"
+                self.writer.execute(f"UPDATE requests SET taken = ? WHERE run = ? AND {stale}", (moment, self.run))
             self.attempt = self.writer.insert(
                 "attempts",
                 {
@@ -172,12 +299,11 @@ class Recorder:
                 },
             )
             self.writer.update("runs", {"id": self.run}, {"state": "running", "message": "", "ended": None})
-            attempts = self.writer.rows("SELECT id, plan, versions FROM attempts WHERE run = ?", (self.run,))
-            self._alike = {
-                row["id"]
-                for row in attempts
-                if conditions(json.loads(row["plan"]), json.loads(row["versions"])) == conditions(plan, held)
-            }
+            self._number = self.writer.one("SELECT taken_in FROM runs WHERE id = ?", (self.run,))["taken_in"]
+        self._spool.clear()
+        if found:
+            self.log("warning", found)
+        self.writer.wait_at_most(BUSY_SECONDS)
 
     @deferred
     def fewer_together(self, together: int) -> None:
@@ -187,34 +313,52 @@ class Recorder:
 
     @deferred
     def heartbeat(self, images: int, planned: int, seconds_left: float | None, doing: str) -> None:
-        values = {"heartbeat": self._now(), "images_done": images, "seconds_left": seconds_left, "doing": doing}
+        values = {"heartbeat": self.moment, "images_done": images, "seconds_left": seconds_left, "doing": doing}
         self.writer.update("attempts", {"id": self.attempt}, values)
         self.writer.update("runs", {"id": self.run}, {"images_planned": planned})
 
     def alive(self) -> None:
         """Written at once, where there is nothing else to tell yet."""
-        self.writer.update("attempts", {"id": self.attempt}, {"heartbeat": self._now()})
+        with suppress(Unusable):
+            self.writer.update("attempts", {"id": self.attempt}, {"heartbeat": self._now()})
 
     def requests(self) -> list[str]:
         """What was asked of this run since the last call: "pause" or "stop"."""
-        asked = "SELECT 1 FROM requests WHERE run = ? AND taken IS NULL"  # to read costs no lock
-        return take_requests(self.writer.conn, self.run) if self.writer.rows(asked, (self.run,)) else []
+        try:
+            asked = self.writer.rows(
+                "SELECT id, action FROM requests WHERE run = ? AND taken IS NULL ORDER BY id", (self.run,)
+            )
+        except Unusable:  # a signal still reaches us
+            return []
+        if asked:
+            self._requests_taken([row["id"] for row in asked])
+        return [row["action"] for row in asked]
 
     @deferred
+    def _requests_taken(self, ids: Sequence[int]) -> None:
+        for number in ids:
+            self.writer.update("requests", {"id": number}, {"taken": self.moment})
+
     def end(self, state: str, message: str) -> None:
-        moment = self._now()
-        self.writer.update("runs", {"id": self.run}, {"state": state, "message": message, "ended": moment})
-        values = {"ended": moment, "seconds": time.monotonic() - self._began, "outcome": state, "doing": ""}
-        self.writer.update("attempts", {"id": self.attempt}, values | {"last_words": message, "heartbeat": moment})
+        self._ended(state, message, time.monotonic() - self._began)
+
+    @deferred
+    def _ended(self, state: str, message: str, seconds: float) -> None:
+        self.writer.update("runs", {"id": self.run}, {"state": state, "message": message, "ended": self.moment})
+        values = {"ended": self.moment, "seconds": seconds, "outcome": state, "doing": ""}
+        self.writer.update("attempts", {"id": self.attempt}, values | {"last_words": message, "heartbeat": self.moment})
 
     @deferred
     def log(self, level: str, message: str) -> None:
-        self.writer.insert("log", {"run": self.run, "at": now(), "level": level, "message": message})
+        self.writer.insert("log", {"run": self.run, "at": self.moment, "level": level, "message": message})
 
-    @deferred
     def machine(self, sample: Mapping[str, Any], images: int) -> None:
         """What the machine does, and the training images that this attempt has seen."""
-        self.writer.insert("machine", {"attempt": self.attempt, "at": now(), "images": images} | dict(sample))
+        self._machine({"images": images} | dict(sample))
+
+    @deferred
+    def _machine(self, row: dict[str, Any]) -> None:
+        self.writer.insert("machine", {"attempt": self.attempt, "at": self.moment} | row)
 
     @deferred
     def alert(
@@ -224,11 +368,10 @@ class Recorder:
         key = {"run": self.run, "kind": kind, "subject": subject, "round": self._round(*where) if where else None}
         known = "SELECT 1 FROM alerts WHERE run = :run AND kind = :kind AND subject = :subject AND round IS :round"
         if again or not self.writer.rows(known, key):
-            self.writer.insert("alerts", key | {"at": now(), "message": message})
+            self.writer.insert("alerts", key | {"at": self.moment, "message": message})
 
     # Trainings
 
-    @deferred
     def requested(self, job: Training, about: Mapping[str, Any]) -> None:
         row = {
             "run": self.run,
@@ -242,21 +385,29 @@ class Recorder:
             "epochs": job.recipe.epochs,
             "steps": job.last_step - job.start_step,
         }
+        self._requested(row)
+
+    @deferred
+    def _requested(self, row: dict[str, Any]) -> None:
         self.writer.put("trainings", row, ("run", "key"))
 
     @deferred
     def started(self, key: str, afresh: bool) -> None:
         row = self.writer.one("SELECT id, attempt FROM trainings WHERE run = ? AND key = ?", (self.run, key))
-        same = self.attempt if afresh else row["attempt"] if row["attempt"] in self._alike else None
-        values = {"state": "running", "started": now(), "attempt": same, "taken_from": None}
+        same = self.attempt if afresh else row["attempt"] if row["attempt"] in self._alike() else None
+        values = {"state": "running", "started": self.moment, "attempt": same, "taken_from": None}
         self.writer.update("trainings", {"id": row["id"]}, values)
         for table in ("epochs", "traces") if afresh else ():
             self.writer.delete(table, {"training": row["id"]})
 
-    @deferred
+    def _alike(self) -> set[int]:
+        """The attempts at this run whose trainings equal those of this attempt to the bit."""
+        attempts = self.writer.rows("SELECT id, plan, versions FROM attempts WHERE run = ?", (self.run,))
+        made = {row["id"]: conditions(json.loads(row["plan"]), json.loads(row["versions"])) for row in attempts}
+        return {attempt for attempt in made if made[attempt] == made[self.attempt]}
+
     def epoch(self, key: str, epoch: Epoch) -> None:
         row = {
-            "training": self._training(key),
             "epoch": epoch.epoch,
             "step": epoch.step,
             "lr": epoch.lr,
@@ -266,27 +417,48 @@ class Recorder:
             "validation_accuracy": epoch.validation.accuracy if epoch.validation else None,
             "seconds": epoch.seconds,
         }
-        self.writer.put("epochs", row, ("training", "epoch"))
-        traces = [{"training": row["training"]} | vars(trace) for trace in epoch.traces]
-        self.writer.put_all("traces", traces, ("training", "kind", "layer", "step"))
+        self._epoch(key, row, [vars(trace) for trace in epoch.traces])
 
     @deferred
+    def _epoch(self, key: str, row: dict[str, Any], traces: list[dict[str, Any]]) -> None:
+        training = {"training": self._training(key)}
+        self.writer.put("epochs", training | row, ("training", "epoch"))
+        self.writer.put_all("traces", [training | trace for trace in traces], ("training", "kind", "layer", "step"))
+
     def done(self, key: str, result: Result) -> None:
-        values = {"state": "done", "ended": now()} | _figures(result)
+        self._done(key, _figures(result))
+
+    @deferred
+    def _done(self, key: str, figures: dict[str, Any]) -> None:
+        values = {"state": "done", "ended": self.moment} | figures
         self.writer.update("trainings", {"run": self.run, "key": key}, values)
 
-    @deferred
     def taken(self, key: str, taken: Taken) -> None:
         """Another run has done this training, which was asked for before: its rows become rows of this run."""
-        moment = now()
+        epochs = [row | {"seconds": 0.0} for row in taken.epochs]
+        self._taken(key, {"taken_from": taken.origin} | _figures(taken.result), epochs, taken.traces)
+
+    @deferred
+    def _taken(
+        self, key: str, values: dict[str, Any], epochs: list[dict[str, Any]], traces: list[dict[str, Any]]
+    ) -> None:
         training = self._training(key)
-        values = {"state": "done", "attempt": self.attempt, "taken_from": taken.origin}
-        values |= {"started": moment, "ended": moment} | _figures(taken.result)
+        values = values | {"state": "done", "attempt": self.attempt, "started": self.moment, "ended": self.moment}
         self.writer.update("trainings", {"id": training}, values)
-        for table in ("epochs", "traces"):
+        for table, rows in (("epochs", epochs), ("traces", traces)):
             self.writer.delete(table, {"training": training})
-        self.writer.insert_all("epochs", [row | {"training": training, "seconds": 0.0} for row in taken.epochs])
-        self.writer.insert_all("traces", [row | {"training": training} for row in taken.traces])
+            self.writer.insert_all(table, [row | {"training": training} for row in rows])
+
+    @deferred
+    def set_aside(self, key: str, file: Mapping[str, Any]) -> None:
+        """A training's file that the run may go on from: path, step, sha256, bytes."""
+        row = {"training": self._training(key), "written": self.moment} | dict(file)
+        self.writer.put("checkpoints", row, ("training", "path"))
+
+    @deferred
+    def not_aside(self, key: str, path: str) -> None:
+        """That file is not needed any more, or is damaged."""
+        self.writer.delete("checkpoints", {"training": self._training(key), "path": path})
 
     # Rounds
 
@@ -312,12 +484,15 @@ class Recorder:
     def _begin_round(self, row: dict[str, Any]) -> None:
         self.writer.put("rounds", row, ("search", "seed", "round"))
 
-    @deferred
     def members(self, search: str, seed: int, number: int, jobs: Sequence[Training]) -> None:
         """The round's trainings, which were asked for before this."""
+        self._members(search, seed, number, [(job.key, job.view.name) for job in jobs])
+
+    @deferred
+    def _members(self, search: str, seed: int, number: int, jobs: Sequence[tuple[str, str]]) -> None:
         round_id = self._round(search, seed, number)
-        for member, job in enumerate(jobs):
-            row = {"member": member, "training": self._training(job.key), "segment": job.view.name}
+        for member, (key, segment) in enumerate(jobs):
+            row = {"member": member, "training": self._training(key), "segment": segment}
             self.writer.put("members", {"round": round_id} | row, ("round", "member"))
 
     @deferred
@@ -358,52 +533,56 @@ class Recorder:
         if ticket.samples is not None:
             reasons = {"reasons": ticket.reasons} if ticket.reasons is not None else {}
             chosen = self._object(tensors.encode({"samples": ticket.samples} | reasons))
-        self._ticket(search, seed, ticket, mask, start, chosen, layers, overlaps, remaining, remaining + uncounted)
+        row = {"mask": mask, "start": start, "start_step": ticket.start_step, "samples": chosen}
+        size = set_row(ticket.samples, ticket.reasons) if ticket.samples is not None else None
+        left = {"remaining": remaining, "weights_remaining": remaining + uncounted}
+        hardest = [[(int(n), why) for n, why in member] for member in ticket.hardest]
+        self._ticket(search, seed, ticket.round, row, hardest, size, layers, overlaps, left)
 
     @deferred
     def _ticket(
         self,
         search: str,
         seed: int,
-        ticket: Ticket,
-        mask: str,
-        start: str,
-        chosen: str | None,
+        number: int,
+        row: dict[str, Any],
+        hardest: Sequence[Sequence[tuple[int, str]]],
+        size: dict[str, Any] | None,
         layers: list[dict[str, Any]],
         overlaps: list[dict[str, Any]],
-        remaining: int,
-        weights_remaining: int,
+        left: dict[str, int],
     ) -> None:
-        round_id = self._round(search, seed, ticket.round)
-        row = {"mask": mask, "start": start, "start_step": ticket.start_step, "samples": chosen, "created": now()}
-        ticket_id = self.writer.put("tickets", {"round": round_id} | row, ("round",))
-        for sha256, role in ((mask, "mask"), (start, "start"), (chosen, "samples")):
-            if sha256:
-                self._use(sha256, role, ticket=ticket_id)
-        for member, hardest in enumerate(ticket.hardest):
-            key = {"search": self.searches[search], "seed": seed, "round": ticket.round, "member": member}
+        round_id = self._round(search, seed, number)
+        ticket_id = self.writer.put("tickets", {"round": round_id, "created": self.moment} | row, ("round",))
+        for role in ("mask", "start", "samples"):
+            if row[role]:
+                self._use(row[role], role, ticket=ticket_id)
+        for member, samples in enumerate(hardest):
+            key = {"search": self.searches[search], "seed": seed, "round": number, "member": member}
             self.writer.delete("samples", key)
-            self.writer.insert_all("samples", [key | {"sample": n, "reason": why} for n, why in hardest])
-        if ticket.samples is not None:
-            self.writer.put("sets", {"round": round_id} | set_row(ticket.samples, ticket.reasons), ("round",))
+            self.writer.insert_all("samples", [key | {"sample": n, "reason": why} for n, why in samples])
+        if size is not None:
+            self.writer.put("sets", {"round": round_id} | size, ("round",))
         for table, rows in (("layers", layers), ("overlaps", overlaps)):
             self.writer.delete(table, {"round": round_id})
             self.writer.insert_all(table, [{"round": round_id} | row for row in rows])
-        values = {"remaining": remaining, "weights_remaining": weights_remaining, "step": "done", "ended": now()}
-        self.writer.update("rounds", {"id": round_id}, values)
+        self.writer.update("rounds", {"id": round_id}, left | {"step": "done", "ended": self.moment})
 
     @deferred
     def _round_ends(self, search: str, seed: int, number: int) -> None:
-        values = {"step": "done", "ended": now()}
+        values = {"step": "done", "ended": self.moment}
         self.writer.update("rounds", {"id": self._round(search, seed, number)}, values)
 
-    @deferred
     def segments(self, search: str, seed: int, members: list[tuple[str, Tensor]]) -> None:
         """Which training samples each member sees: (name of the segment, int64 indices)."""
+        self._segments(search, seed, [(name, samples.tolist()) for name, samples in members])
+
+    @deferred
+    def _segments(self, search: str, seed: int, members: Sequence[tuple[str, list[int]]]) -> None:
         for member, (name, samples) in enumerate(members):
             key = {"search": self.searches[search], "seed": seed, "round": 0, "member": member}
             self.writer.delete("samples", key)
-            self.writer.insert_all("samples", [key | {"sample": n, "reason": name} for n in samples.tolist()])
+            self.writer.insert_all("samples", [key | {"sample": n, "reason": name} for n in samples])
 
     # Arms and checks
 
@@ -419,28 +598,25 @@ class Recorder:
         for split in ("validation", "test"):
             row = {name: training[f"{split}_{name}"] for name in ("correct", "count", "loss")}
             row |= {"arm": self.arms[arm], "ticket": ticket, "seed": seed, "training": training["id"]}
-            self.writer.insert("evaluations", row | {"split": split, "created": now()})
+            self.writer.insert("evaluations", row | {"split": split, "created": self.moment})
 
-    @deferred
     def answers(self, name: str, settings: AnyCheck, answers: Sequence[Answer]) -> None:
         """All answers of a check, in place of those that it had."""
-        self.writer.delete("checks", {"run": self.run, "name": name})
         head = {"run": self.run, "name": name, "method": settings.method, "question": settings.question}
-        for answer in answers:
-            row = {key: value for key, value in vars(answer).items() if key != "points"}
-            check = self.writer.put("checks", head | row | {"created": now()}, ("run", "name", "search", "part"))
-            points = [{"check": check} | vars(point) for point in answer.points]
-            self.writer.put_all("points", points, ("check", "series", "seed", "x"))
-            if not answer.part:
-                self.writer.insert(
-                    "log",
-                    {
-                        "run": self.run,
-                        "at": now(),
-                        "level": "info",
-                        "message": f"{name}: {answer.verdict}: {answer.sentence}",
-                    },
-                )
+        rows = [head | {key: value for key, value in vars(answer).items() if key != "points"} for answer in answers]
+        self._answers(name, rows, [[vars(point) for point in answer.points] for answer in answers])
+
+    @deferred
+    def _answers(self, name: str, rows: list[dict[str, Any]], points: list[list[dict[str, Any]]]) -> None:
+        self.writer.delete("checks", {"run": self.run, "name": name})
+        for row, curve in zip(rows, points, strict=True):
+            check = self.writer.put("checks", row | {"created": self.moment}, ("run", "name", "search", "part"))
+            self.writer.put_all(
+                "points", [{"check": check} | point for point in curve], ("check", "series", "seed", "x")
+            )
+            if not row["part"]:
+                words = f"{name}: {row['verdict']}: {row['sentence']}"
+                self.writer.insert("log", {"run": self.run, "at": self.moment, "level": "info", "message": words})
 
     # Files
 
@@ -462,19 +638,38 @@ class Recorder:
         """Store content under its hash; nothing is written twice."""
         sha256 = hashlib.sha256(content).hexdigest()
         self._write_once(object_path(self.files, sha256), content)
-        self._file(sha256, content)
+        self._contents[sha256] = content
+        self._file(sha256, len(content))
         return sha256
 
     def _write_once(self, path: Path, content: bytes) -> None:
-        if not path.exists():
-            tensors.write(path, content)
+        if not path.exists() or path in self._damaged:
+            tensors.write(path, content, by=self.run)
+            self._damaged.discard(path)
+
+    def remove_drafts(self) -> None:
+        """What a killed engine of this run was writing among the objects."""
+        for draft in (self.files / "objects").glob(f"*/{tensors.draft_of('*', self.run)}"):
+            draft.unlink(missing_ok=True)
+
+    def object(self, sha256: str) -> dict[str, Tensor] | None:
+        """Tensors of a stored file; None where it is gone or damaged: whoever has its content then writes it anew."""
+        path = object_path(self.files, sha256)
+        content = tensors.verified(path, sha256)
+        if content is None:
+            self._damaged.add(path)
+            return None
+        return tensors.decode(content)[0]
 
     @deferred
-    def _file(self, sha256: str, content: bytes) -> None:
+    def _file(self, sha256: str, size: int) -> None:
         path = object_path(self.files, sha256)
-        self._write_once(path, content)  # the run that had the same file may have been deleted in between
+        if sha256 in self._contents:  # the run that had the same file may have been deleted in between
+            self._write_once(path, self._contents[sha256])
+        elif not path.exists():
+            raise StoreError(f"the file {path} has gone")
         if not self.writer.rows("SELECT 1 FROM files WHERE sha256 = ?", (sha256,)):
-            row = {"sha256": sha256, "path": str(path.relative_to(self.files)), "bytes": len(content), "created": now()}
+            row = {"sha256": sha256, "path": str(path.relative_to(self.files)), "bytes": size, "created": self.moment}
             self.writer.insert("files", row)
 
     def _use(self, sha256: str, role: str, ticket: int | None = None, training: int | None = None) -> None:
@@ -486,13 +681,16 @@ class Recorder:
 
     # Measurements
 
-    @deferred
     def measured(self, job: Measurement, about: Mapping[str, Any], measured: Measured) -> None:
         """Its figures; tensors are not kept."""
         row = {"run": self.run, "key": job.key, "seed": job.seed, "method": job.method, "about": dict(about)}
         names = ("figures", "images", "images_forward", "seconds")
         row |= {name: getattr(measured, name) for name in names}
-        self.writer.put("measurements", row | {"created": now()}, ("run", "key"))
+        self._measurement(row)
+
+    @deferred
+    def _measurement(self, row: dict[str, Any]) -> None:
+        self.writer.put("measurements", row | {"created": self.moment}, ("run", "key"))
 
     def measured_before(self) -> dict[str, Measured]:
         """By key, those whose figures say all."""
@@ -507,6 +705,14 @@ class Recorder:
     def done_before(self) -> list[Any]:
         """Rows of finished trainings."""
         return self.writer.rows("SELECT * FROM trainings WHERE run = ? AND state = 'done'", (self.run,))
+
+    def aside_before(self) -> list[Any]:
+        """Files that the run may go on from, in the order of their steps, ends last: key, path, step, sha256."""
+        return self.writer.rows(
+            "SELECT t.key, c.path, c.step, c.sha256 FROM checkpoints AS c JOIN trainings AS t ON t.id = c.training"
+            " WHERE t.run = ? ORDER BY c.step IS NULL, c.step",
+            (self.run,),
+        )
 
     def taken_from(self) -> list[Any]:
         """How many trainings of this run were taken from which: origin, count."""
@@ -523,9 +729,8 @@ class Recorder:
             " WHERE u.run = ? AND u.role = 'trained' AND t.key = ?",
             (self.run, key),
         ):
-            path = object_path(self.files, row["sha256"])
-            if path.exists():
-                return tensors.read(path)[0]
+            if (state := self.object(row["sha256"])) is not None:
+                return state
         return None
 
     def tickets_before(self, search: str, seed: int) -> list[Any]:
@@ -602,8 +807,8 @@ def layer_rows(ticket: Ticket, weights: list[Weight]) -> list[dict[str, Any]]:
                     "kind": weight.kind,
                     "prunable": int(weight.name in ticket.mask),
                     "total": weight.count,
-                    "before": int(before[weight.name].sum()),
-                    "alive": int(mask[weight.name].sum()) if weight.name in mask else weight.count,
+                    "before": int(torch.count_nonzero(before[weight.name])),
+                    "alive": int(torch.count_nonzero(mask[weight.name])) if weight.name in mask else weight.count,
                 }
             )
     return rows

@@ -8,7 +8,6 @@ trains.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -97,12 +96,8 @@ class Elsewhere:
         """Trained weights out of the file that the other run keeps, unless it is gone or damaged."""
         kept = "SELECT sha256 FROM file_uses WHERE training = ? AND role = 'trained'"
         for use in self._writer.rows(kept, (row["id"],)):
-            path = object_path(Path(row["files"]), use["sha256"])
-            try:
-                content = path.read_bytes()
-            except OSError:
-                continue
-            if hashlib.sha256(content).hexdigest() == use["sha256"]:
+            content = tensors.verified(object_path(Path(row["files"]), use["sha256"]), use["sha256"])
+            if content is not None:
                 return tensors.decode(content)[0]
         return None
 

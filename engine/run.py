@@ -33,7 +33,7 @@ from engine.herald import STATES, Asked, Herald, heed, of_run, unwind
 from engine.machine import Disk, Machine, Sample
 from engine.measurements import Measured
 from engine.networks import build, weights
-from engine.recording import Owned, Recorder, unowned, versions
+from engine.recording import Owned, Recorder, printed, unowned, versions
 from engine.reuse import Elsewhere
 from engine.searches import Begun, Context, Follow, Given, Measure, Point, Sized, Step, Ticket, Train
 from engine.searches.colt import segments
@@ -57,9 +57,9 @@ from presets.schema import (
     Subset,
     Transfer,
 )
-from store.connection import connect, connect_readonly
+from store.connection import connect, connect_readonly, journal_note
 from store.editing import set_state
-from store.errors import StoreError
+from store.errors import StoreError, Unusable
 from store.files import object_path, run_folder
 from store.writing import Writer
 
@@ -70,6 +70,7 @@ RECOVERED = 1.25  # times as much room as it lacked: a disk at the edge is told 
 LEAVING_WORKERS = 2.0
 """Seconds that workers get to leave what they do: an evaluation, a graph's capture or one step of a large network on a
 CPU may take longer, and who asks an engine to end is to wait for 5 s at most. What they lose is done again."""
+PATIENCE_SECONDS = 600.0  # so long it waits, with all trained, for a store that cannot be written
 LEAVING_SECONDS = 8.0  # an engine that was paused just now needs some to leave its card
 FINISHED, FAILED, STOPPED = 0, 1, 3  # exit codes of the process
 
@@ -190,6 +191,13 @@ def _subsets(run_id: str, searches: Mapping[str, Found], data: Dataset, db: Path
     return found
 
 
+def _room(octets: float) -> str:
+    """Bytes in whole units of a disk, with a digit after the point where these are few; never with an exponent."""
+    if octets < 1e8:
+        return f"{octets / 1e6:.0f} MB"
+    return f"{octets / 1e9:.1f} GB" if octets < 9.95e9 else f"{octets / 1e9:.0f} GB"
+
+
 Paths = dict[tuple[str, int], dict[int, float]]
 """Prunable sparsity after every round of a search with a seed."""
 
@@ -234,10 +242,13 @@ class _Attempt:
         herald.dismiss()
         self.machine = Machine(plan.device, [os.getpid(), *self.pool.pids], self.writer.path, self.files)
         self.record.needs(needed)
+        self.record.remove_drafts()
         if changed:
             self.record.log("warning", "plan or versions changed: figures may differ in their last bits from here on")
         if where.note:
             self.record.log("warning", f"on {where.words}: {where.note}")
+        if note := journal_note(self.writer.conn, self.writer.path):
+            self.record.log("info", note)
         self.record.log("info", f"training on {where.words}: {plan.words}")
         if plan.device != "cpu" and self.experiment.recipe.precision == "float32":
             self.record.log(
@@ -257,12 +268,13 @@ class _Attempt:
                 self._end(state, f"{state} on request")
                 return STOPPED
             self._end("finished", "finished")
-            self.trainings.forget_all_weights()
             return FINISHED
+        except Owned as error:
+            printed(str(error))
         except (Failed, WorkerDied, StoreError, OSError) as error:
             self._fail(str(error))
         except Exception as error:
-            traceback.print_exc()
+            printed(traceback.format_exc())
             self._fail(f"fault in the engine: {error!r} (the traceback is in the run's engine.log)")
         return FAILED
 
@@ -271,20 +283,50 @@ class _Attempt:
             self._tell()
         self._sampled(self.machine.last())
         self.record.flush()
-        for row in self.record.taken_from():
+        for row in self.record.taken_from() if not self.record.behind else ():
             taken = "1 training was" if row["count"] == 1 else f"{row['count']} trainings were"
             self.record.log("info", f"{taken} taken from {row['origin']}, done there under equal plan and versions")
         self.record.log("info", words)
+        if state == "finished":
+            self.trainings.forget_all_weights()
         self.record.end(state, "")
-        self.record.flush()
+        if state == "finished":
+            self._settle()
+        else:  # at once: where the store cannot be written the next attempt takes it in
+            self.record.flush()
+
+    def _settle(self) -> None:
+        """Wait until the store holds all that was taken down; a request to stop ends the wait.
+
+        Raises:
+            Unusable: it cannot be written; the run reads lost, and the next attempt takes in what was kept.
+        """
+
+        def stopped() -> bool:
+            for action in self.record.requests():
+                self._ask(action)
+            return self.asked is not None
+
+        try:
+            self.record.settle(PATIENCE_SECONDS, stopped)
+        except Unusable as error:
+            raise Unusable(
+                f"{error}; tombola resume {self.run}, once it can be written, takes in what was kept"
+            ) from None
+
+    def _rows(self, sql: str, params: Any = ()) -> list[Any]:
+        """Rows of the store as a check reads them: with all that this attempt has found."""
+        if self.record.behind:
+            self._settle()
+        return self.writer.rows(sql, params)
 
     def _fail(self, message: str) -> None:
-        print(message, flush=True)  # into engine.log
-        with suppress(StoreError):  # where the store cannot be written the run reads lost
+        printed(message)
+        with suppress(StoreError, Owned):
             self._sampled(self.machine.last())
             self.record.log("error", message)
             self.record.end("failed", message)
-            self.record.flush()
+            self.record.flush(insist=True)  # where the store cannot be written the run reads lost
 
     # The loop
 
@@ -352,8 +394,8 @@ class _Attempt:
             self.full.discard(disk.what)
         elif disk.free < max(least, needed) and disk.what not in self.full:
             self.full.add(disk.what)
-            why = f", and the run still needs about {needed / 1e9:.2g} GB" if needed > disk.free else ""
-            room = f"{disk.free / 1e9:.2g} of {disk.total / 1e9:.3g} GB are free for the {disk.what} in {disk.folder}"
+            why = f", and the run still needs about {_room(needed)}" if needed > disk.free else ""
+            room = f"{_room(disk.free)} of {_room(disk.total)} are free for the {disk.what} in {disk.folder}"
             self.record.alert("disk nearly full", room + why, disk.what, again=True)
 
     def _to_be_written(self, planned: Cost, paths: Paths) -> int:
@@ -421,7 +463,7 @@ class _Attempt:
         kinds = turning.context.kinds
         if done:
             ticket = turning.tickets[done]
-            alive = {layer: int(mask.sum()) for layer, mask in ticket.mask.items()}
+            alive = {layer: int(torch.count_nonzero(mask)) for layer, mask in ticket.mask.items()}
             held = {kind: masks.alive(ticket.before, [n for n in kinds if kinds[n] == kind]) for kind in kinds.values()}
             loss = {kind: gone / held[kind] if held[kind] else 0.0 for kind, gone in turning.removed(done).items()}
         try:
@@ -470,20 +512,39 @@ class _Attempt:
         context, settings = turning.context, turning.context.settings
         mask = context.begin()[1]
         for row in self.record.tickets_before(*turning.key):
+            roles = [self.record.object(row[role]) if row[role] else {} for role in ("mask", "start", "samples")]
+            held = [tensors for tensors in roles if tensors is not None]
+            if len(held) < len(roles):
+                self._forget(turning, row["round"])
+                break
             turning.images[row["round"]] = row["images"]
             before = context.whole() if isinstance(settings, AtOnce) else mask
-            mask = self._read(row["mask"])
-            start, chosen = self._read(row["start"]), self._read(row["samples"]) if row["samples"] else {}
+            mask, start, chosen = held
             context.resumed = Ticket(
                 row["round"], before, mask, (), start, row["start_step"], chosen.get("samples"), chosen.get("reasons")
             )
             turning.note(context.resumed)
         point = self.record.point_before(*turning.key)
-        if point:
-            context.point = Point(self._read(point["sha256"]), point["step"])
+        if point and (weights := self.record.object(point["sha256"])) is not None:
+            context.point = Point(weights, point["step"])
+        elif point:
+            words = f"the weights that {turning.key[0]} seed {turning.key[1]} goes back to are gone or damaged"
+            self.record.log("warning", f"{words}: they are trained again")
         if isinstance(settings, Segmented) and settings.split != "class" and not turning.tickets:
             views = segments(context.data, settings, context.seed)
             self.record.segments(*turning.key, [(view.name, view.samples) for view in views])
+
+    def _forget(self, turning: Turning, number: int) -> None:
+        """A file of this round's ticket is gone or damaged: the search goes on from the round before, or anew where
+        it finds all its tickets in one go."""
+        if isinstance(turning.context.settings, AtOnce):
+            turning.context.resumed, number = None, 1
+            for found in (turning.tickets, turning.sparsity, turning.images):
+                found.clear()
+            turning.begun = 0
+        name, seed = turning.key
+        words = f"{name} seed {seed} round {number}: a file of its ticket is gone or damaged"
+        self.record.log("warning", f"{words}: going on from round {number - 1}, which comes to the same ticket")
 
     def _give(self, context: Context) -> None:
         """Hand a search the tickets of the run that it takes them from; where that has gone since, those it has taken.
@@ -505,10 +566,11 @@ class _Attempt:
             self.record.log("warning", f"searches.{context.name}.{error}; going on with the tickets taken before")
 
     def _read(self, sha256: str) -> dict[str, Any]:
-        path = object_path(self.files, sha256)
-        if not path.exists():
-            raise Failed(f"{path}, a file of an earlier round, is gone; start the run anew")
-        return tensors.read(path)[0]
+        held = self.record.object(sha256)
+        if held is None:
+            path = object_path(self.files, sha256)
+            raise Failed(f"{path}, a file of an earlier round, is gone or damaged; start the run anew")
+        return held
 
     # Searches
 
@@ -549,7 +611,8 @@ class _Attempt:
                     return self._ended(turning)
 
     def _begin_round(self, turning: Turning, request: Train) -> None:
-        mask = turning.tickets[max(turning.tickets)].mask if turning.tickets else turning.context.whole()
+        begun = turning.tickets and request.round  # round 0 may come again, where its file was damaged
+        mask = turning.tickets[max(turning.tickets)].mask if begun else turning.context.whole()
         if isinstance(turning.context.settings, AtOnce):  # there no ticket builds on the one before
             mask = request.members[0].mask if request.members else turning.context.whole()
         self.record.round(*turning.key, request.round, mask, turning.context.weights)
@@ -688,7 +751,7 @@ class _Attempt:
         for name, settings in self.experiment.checks.items():
             if self.asked:
                 return False
-            asked = checks.Asked(self.run, name, settings, self.experiment, self.data, self.writer.rows, self.turning)
+            asked = checks.Asked(self.run, name, settings, self.experiment, self.data, self._rows, self.turning)
             self._go_on(name, answer(asked), None)
         return self._loop()
 
@@ -702,7 +765,7 @@ class _Attempt:
         except StopIteration as done:
             return self.record.answers(name, self.experiment.checks[name], done.value)
         except Exception as error:
-            traceback.print_exc()
+            printed(traceback.format_exc())
             words = f"no verdict: fault in the engine: {error!r} (the traceback is in the run's engine.log)"
             return self.record.answers(name, self.experiment.checks[name], [Answer("none", words)])
         if not need.jobs:

@@ -80,7 +80,7 @@ class Training:
     def weights(self) -> int:
         """Weights of conv, linear and norm layers that its mask keeps."""
         count = sum(tensor.numel() for name, tensor in self.start.items() if name.endswith(".weight"))
-        return count - sum(int((~keep).sum()) for keep in self.pruned.values())
+        return count - sum(int(torch.count_nonzero(~keep)) for keep in self.pruned.values())
 
     @property
     def draws(self) -> tuple[str | int, ...]:
@@ -160,6 +160,13 @@ class Checkpoint:
 
     tensors: dict[str, Tensor]
     figures: dict[str, Any] = field(default_factory=dict)
+    goes_on: bool = False
+    """Whether the training was not interrupted for it."""
+
+    @property
+    def finite(self) -> bool:
+        """Whether a training that goes on from here may come to something: no weight and no loss is infinite or NaN."""
+        return all(bool(tensor.isfinite().all()) for tensor in self.tensors.values() if tensor.is_floating_point())
 
 
 class Stopped(Exception):
@@ -315,6 +322,8 @@ class Course:
         watch = any(hook.watches for hook in first.hooks)
         rig.set_up(first.recipe, tuple(names), set(self.sizes), watch)
         self.began, self.seconds_before = time.monotonic(), 0.0
+        self.kept = self.began
+        """When its newest checkpoint was made, at first its begin."""
         for member, job in enumerate(jobs):
             rig.begin(member, job.start, job.pruned, data.targets(job.view))
         self.acting = [hook.act(self) for hook in first.hooks]

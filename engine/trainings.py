@@ -1,15 +1,15 @@
 """The trainings and measurements of a run: asked for, queued, done once, remembered.
 
 Equal trainings have equal keys, and what another run has done is taken from there (`reuse`). Trained weights that a
-search still needs wait as files until its round has ended, so an interrupted round goes on from its finished members; a
-training interrupted on request goes on from its checkpoint.
+search still needs wait as files until its round has ended, so an interrupted round goes on from its finished members,
+and an interrupted training from its newest checkpoint (`aside`).
 """
 
 from __future__ import annotations
 
 import heapq
 import json
-import shutil
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from engine import tensors
+from engine.aside import Aside
 from engine.measurements import Measured, Measurement
 from engine.networks import State
-from engine.recording import Recorder
+from engine.recording import Recorder, printed
 from engine.reuse import Elsewhere, joined, parted, result_of
 from engine.training import Checkpoint, Epoch, NotFinite, Result, Score, Training
-from engine.workers import NoRoom, Pool, Report, TrainingFailed
+from engine.workers import Broken, NoRoom, Pool, Report, TrainingFailed
+from store.errors import Unusable
 
 
 class Failed(Exception):
@@ -69,7 +71,8 @@ class Trainings:
         hold: bool = False,
         guessing: Callable[[Training], int | None] = lambda job: None,
     ) -> None:
-        self._pool, self._record, self._folder, self._seeds, self._keep = pool, record, folder, seeds, keep
+        self._pool, self._record, self._seeds, self._keep = pool, record, seeds, keep
+        self._aside = Aside(record, folder)
         self._guessing = guessing
         self._elsewhere, self._hold = elsewhere, hold
         self._wanted: dict[str, _Wanted] = {}
@@ -117,14 +120,11 @@ class Trainings:
             return
         if job.key in self._done:
             result = self._done[job.key]
-            weights = self._weights(job.key)
             if not keep:
                 then(result)
                 return
-            ended = tensors.read(weights)[0] if weights.exists() else self._record.kept_weights(job.key)
+            ended = self._ended(job.key, about)
             if ended is not None:
-                if not weights.exists():
-                    tensors.write(weights, tensors.encode(ended))
                 state, observed = parted(ended)
                 then(replace(result, state=state, observed=observed))
                 return
@@ -174,7 +174,11 @@ class Trainings:
         while self._elsewhere and self._unsought:
             key = self._unsought.popleft()
             wanted = self._wanted[key]
-            taken = self._elsewhere.find(key, weights=wanted.keep or self._hold or self._keep == "all")
+            weights = wanted.keep or self._hold or self._keep == "all"
+            try:
+                taken = None if self._record.behind else self._elsewhere.find(key, weights)
+            except Unusable:  # then it is trained here
+                taken = None
             if taken:
                 self._queue = [entry for entry in self._queue if entry[2] != key]
                 heapq.heapify(self._queue)
@@ -189,14 +193,13 @@ class Trainings:
         """Give queued work to free workers: measurements first, since others wait for them; alike trainings as stacks,
         interrupted ones alone, with what they left."""
         while self._ready and self._pool.free:
-            job = self._measuring[self._ready.popleft()].job
-            self._pool.measure(job, [self._state(one) if isinstance(one, Training) else one for one in job.of])
+            job, about = (wanted := self._measuring[self._ready.popleft()]).job, wanted.about
+            self._pool.measure(job, [self._state(one, about) if isinstance(one, Training) else one for one in job.of])
         while self._queue and self._pool.free:
             first = heapq.heappop(self._queue)[2]
             checkpoint = None
-            if self._live(first).exists():
-                held, metadata = tensors.read(self._live(first))
-                checkpoint = Checkpoint(held, json.loads(metadata["figures"]))
+            if saved := self._aside.newest(first, phrase(self._wanted[first].about)):
+                checkpoint = Checkpoint(saved[0], json.loads(saved[1]["figures"]))
                 self._wanted[first].images = self._wanted[first].carried = checkpoint.figures["images"]
                 self.carried += checkpoint.figures["images"]
             keys = [first] if checkpoint else [first, *self._like(first, self._pool.most - 1)]
@@ -204,9 +207,25 @@ class Trainings:
                 self._record.started(key, afresh=checkpoint is None)
             self._pool.submit([self._wanted[key].job for key in keys], checkpoint)
 
-    def _state(self, job: Training) -> State:
-        """What a training that is done, and was to keep its weights, ended with."""
-        return parted(tensors.read(self._weights(job.key))[0])[0]
+    def _state(self, job: Training, about: Mapping[str, Any]) -> State:
+        """What a training that is done, and was to keep its weights, ended with.
+
+        Raises:
+            Failed: the file has been damaged since.
+        """
+        held = self._aside.end(job.key, phrase(about))
+        if held is None:
+            raise Failed(f"{phrase(about)}: trained weights were damaged while it ran: a resumed run trains them again")
+        return parted(held[0])[0]
+
+    def _ended(self, key: str, about: Mapping[str, Any]) -> State | None:
+        """What a finished training of this run ended with, out of the file set aside or the one that is kept."""
+        if held := self._aside.end(key, phrase(about)):
+            return held[0]
+        state = self._record.kept_weights(key)
+        if state is not None:
+            self._aside.keep_end(key, tensors.encode(state))
+        return state
 
     def _like(self, first: str, most: int) -> list[str]:
         """Queued trainings that can be stacked with this one, in their order, taken off the queue: so many that the
@@ -215,7 +234,7 @@ class Trainings:
         found = []
         for entry in sorted(self._queue)[: 8 * most]:
             job = self._wanted[entry[2]].job
-            if job.likeness == likeness and not self._live(job.key).exists():
+            if job.likeness == likeness and self._aside.step(job.key) is None:
                 found.append(entry)
         count = min(most, len(found)) + 1
         del found[(1 << (count.bit_length() - 1)) - 1 :]
@@ -239,8 +258,7 @@ class Trainings:
             wanted.images = job.images * (report.step - job.start_step) // max(1, job.last_step - job.start_step)
             self._record.epoch(key, report)
         elif isinstance(report, Checkpoint):
-            metadata = {"figures": json.dumps(report.figures)}
-            tensors.write(self._live(key), tensors.encode(report.tensors, metadata))
+            self._keep_checkpoint(key, report)
         elif isinstance(report, Result):
             self._record.done(key, report)
             self._settle(key, report)
@@ -255,12 +273,26 @@ class Trainings:
             words = f"no room for {phrase(wanted.about)} beside the others"
             self._record.log("warning", f"{words}: from here on at most {self._pool.together} at once")
         elif isinstance(report, NotFinite):
-            words = f"{phrase(wanted.about)}: {report}"
+            step = self._aside.step(key)
+            last = "it has no checkpoint" if step is None else f"its last good checkpoint is of step {step}"
+            words = f"{phrase(wanted.about)}: {report}; {last}"
             self._record.alert("not finite", words, phrase(wanted.about), _place(wanted.about))
             raise Failed(words)
         else:
             raise self._failed(wanted.about, report)
         return None
+
+    def _keep_checkpoint(self, key: str, checkpoint: Checkpoint) -> None:
+        """Where the disk does not take it, the training goes on, and the checkpoint before stays the newest."""
+        began = time.monotonic()
+        if checkpoint.finite:  # else the one before is the last that is good
+            content = tensors.encode(checkpoint.tensors, {"figures": json.dumps(checkpoint.figures)})
+            try:
+                self._aside.keep(key, checkpoint.figures["step"], content)
+            except OSError as error:
+                words = f"a checkpoint of {phrase(self._wanted[key].about)} cannot be written"
+                self._record.log("warning", f"{words}: {error.strerror}: {error.filename}")
+        self._pool.wrote(time.monotonic() - began)
 
     def _take_measured(self, key: str, report: Report) -> None:
         """As `take`, of a measurement: one that was stopped is begun anew by the next attempt."""
@@ -281,8 +313,10 @@ class Trainings:
 
     @staticmethod
     def _failed(about: Mapping[str, Any], report: Report) -> Failed:
-        """A fault of the program, in one line."""
-        print(report, flush=True)  # into the run's engine.log
+        """A fault of the program, or of what it runs on, in one line."""
+        if isinstance(report, Broken):
+            return Failed(f"{phrase(about)}: {report}")
+        printed(str(report))
         text = str(report).strip().splitlines()[-1] if isinstance(report, TrainingFailed) else repr(report)
         return Failed(f"{phrase(about)}: {text} (the traceback is in the run's engine.log)")
 
@@ -291,11 +325,11 @@ class Trainings:
         wanted = self._wanted.pop(key)
         self._judge(wanted, result.validation)
         if wanted.keep or self._hold:
-            tensors.write(self._weights(key), tensors.encode(joined(result)))
+            self._aside.keep_end(key, tensors.encode(joined(result)))
         if self._keep == "all" or (self._keep == "rounds" and wanted.keep):
             self._record.file(tensors.encode(joined(result)), "trained", key)
         self._done[key] = Result({}, *_figures(result))
-        self._live(key).unlink(missing_ok=True)
+        self._aside.over(key)
         for then in wanted.answers:
             then(result)
 
@@ -311,18 +345,12 @@ class Trainings:
 
     def forget_weights(self, keys: list[str]) -> None:
         """The round of these trainings has ended: their weights go once its rows are written, unless they are held."""
-        for key in () if self._hold else keys:
-            self._record.after_flush(partial(self._weights(key).unlink, missing_ok=True))
+        if not self._hold:
+            self._aside.forget(keys)
 
     def forget_all_weights(self) -> None:
         """The run is finished: what weights it had aside goes."""
-        shutil.rmtree(self._folder / "trained", ignore_errors=True)
-
-    def _weights(self, key: str) -> Path:
-        return self._folder / "trained" / f"{key}.safetensors"
-
-    def _live(self, key: str) -> Path:
-        return self._folder / "live" / f"{key}.safetensors"
+        self._aside.clear()
 
 
 def phrase(about: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ take turns, each on a stream of its own. Requests and reports cross pipes by val
 from __future__ import annotations
 
 import io
+import math
 import multiprocessing as mp
 import os
 import pickle
@@ -32,6 +33,16 @@ from engine.measurements import Errand, Measured, Measurement
 from engine.networks import State
 from engine.training import PATIENCE, Checkpoint, Course, Epoch, Result, Trainer, Training
 
+LEAST_SECONDS = 30.0
+"""Between two checkpoints of a training, at least: nobody minds to compute so much again."""
+
+SHARE = 0.01
+"""Of a worker's time that checkpoints may take, their writing by the parent included. Half of what was allowed to them,
+since a disk is not equally fast at all times."""
+
+CAUTIOUS = 50e6
+"""Bytes a second that a checkpoint is expected to take before one was made: a slow disk's."""
+
 
 class NoRoom(Exception):
     """A training did not fit on the device; it has to be done again, from where it was.
@@ -50,6 +61,10 @@ Report = Epoch | Result | Measured | Checkpoint | Exception
 
 class WorkerDied(Exception):
     """A worker process ended by itself."""
+
+
+class Broken(Exception):
+    """What a training needs has failed it: memory of this machine, or the device. The text says which, in one line."""
 
 
 class TrainingFailed(Exception):
@@ -79,12 +94,16 @@ class Pool:
         self.notes: list[str] = []
         self._noted: set[str] = set()
         self._stop = context.Value("b", 0, lock=False)
+        self._writing = context.Value("d", 0.0, lock=False)
         self._workers: list[_Worker] = []
         for _ in range(count):
             ours, theirs = context.Pipe()
             process = context.Process(
                 target=_serve,
-                args=(theirs, [w.pipe for w in self._workers] + [ours], make_trainer, threads, self._stop, os.getpid()),
+                args=(
+                    *(theirs, [w.pipe for w in self._workers] + [ours], make_trainer, threads),
+                    *(self._stop, self._writing, os.getpid()),
+                ),
             )
             process.start()
             theirs.close()
@@ -149,7 +168,7 @@ class Pool:
                     self._noted.add(report)
                     self.notes.append(report)
                 continue
-            if not isinstance(report, Epoch):
+            if not (isinstance(report, Epoch) or (isinstance(report, Checkpoint) and report.goes_on)):
                 worker.keys.remove(key)
             if isinstance(report, NoRoom) and report.at_once:  # once for all of a stack, which say the same
                 self.together = min(self.together, max(1, (report.at_once + 1) // 2))
@@ -158,6 +177,10 @@ class Pool:
     def stop(self) -> None:
         """Ask every training under way to stop between two steps; each then reports a checkpoint."""
         self._stop.value = 1
+
+    def wrote(self, seconds: float) -> None:
+        """Let workers know how long it took to write a checkpoint: the longer, the seldomer they make one."""
+        self._writing.value = seconds
 
     def close(self) -> None:
         """End the workers, whatever they do."""
@@ -174,6 +197,7 @@ def _serve(
     make_trainer: Callable[[], Trainer],
     threads: int,
     stop: Any,
+    writing: Any,
     parent: int,
 ) -> None:
     """A worker's life: receive trainings, do them, report, until the parent is gone."""
@@ -184,12 +208,45 @@ def _serve(
     keep_freed()
     torch.set_num_threads(threads)
     try:
-        _take_turns(pipe, make_trainer(), lambda: bool(stop.value) or os.getppid() != parent)
+        saving = _Saving(lambda: writing.value)
+        _take_turns(pipe, make_trainer(), lambda: bool(stop.value) or os.getppid() != parent, saving)
     except OSError:  # the parent has gone
         return
 
 
-def _take_turns(pipe: Connection, trainer: Trainer, should_stop: Callable[[], bool]) -> None:
+class _Saving:
+    """When a worker's trainings are due for a checkpoint, so that it stays within its `SHARE` of the time however many
+    trainings take turns. `writing` tells how many seconds the parent took to write the last one."""
+
+    def __init__(self, writing: Callable[[], float]) -> None:
+        self._writing = writing
+        self._last, self._seconds, self._files = -math.inf, 0.0, 0
+
+    def due(self, course: Course) -> bool:
+        now = time.monotonic()
+        if now - course.kept < LEAST_SECONDS:
+            return False
+        if self._files:
+            return now - self._last >= self._cost / SHARE
+        weights = sum(t.numel() * t.element_size() for job in course.jobs for t in job.start.values())
+        return now - course.kept >= 2 * weights / CAUTIOUS / SHARE  # weights and momentum
+
+    @property
+    def _cost(self) -> float:
+        return self._seconds + self._files * self._writing()
+
+    def send(self, pipe: Connection, course: Course) -> None:
+        """Make checkpoints of a course, which goes on, and hand them to the parent."""
+        began = time.monotonic()
+        checkpoints = course.checkpoints()
+        for job, checkpoint in zip(course.jobs, checkpoints, strict=True):
+            checkpoint.goes_on = True
+            _send(pipe, (job.key, checkpoint))
+        course.kept = self._last = time.monotonic()
+        self._seconds, self._files = self._last - began, len(checkpoints)
+
+
+def _take_turns(pipe: Connection, trainer: Trainer, should_stop: Callable[[], bool], saving: _Saving) -> None:
     """Have all trainings that were given take turns, a step each, and report on them."""
     _send(pipe, (None, trainer.batches.place))
     given: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -212,7 +269,7 @@ def _take_turns(pipe: Connection, trainer: Trainer, should_stop: Callable[[], bo
                 _refuse(pipe, trainer, work[0], begun, courses)
             del begun  # else an ended one would keep its rig
         for place in range(len(courses) - 1, -1, -1):
-            _turn(pipe, trainer, courses, place, should_stop)
+            _turn(pipe, trainer, courses, place, should_stop, saving)
         if courses and all(course.waiting for course in courses):
             time.sleep(PATIENCE)
 
@@ -226,7 +283,12 @@ def _read(pipe: Connection, given: queue.SimpleQueue[Any]) -> None:
 
 
 def _turn(
-    pipe: Connection, trainer: Trainer, courses: list[Course | Errand], place: int, should_stop: Callable[[], bool]
+    pipe: Connection,
+    trainer: Trainer,
+    courses: list[Course | Errand],
+    place: int,
+    should_stop: Callable[[], bool],
+    saving: _Saving,
 ) -> None:
     """A turn of one course; it leaves the list when it is over."""
     course = courses[place]
@@ -234,6 +296,8 @@ def _turn(
         said: Any = list(enumerate(course.checkpoints()))
         course.over = True
     else:
+        if course.settled and isinstance(course, Course) and saving.due(course):
+            saving.send(pipe, course)
         said = _tried(course.advance)
     jobs = course.jobs
     if isinstance(said, Exception):
@@ -276,7 +340,12 @@ def _tried(act: Callable[[], Any]) -> Any:
         return act()
     except torch.OutOfMemoryError:
         return torch.OutOfMemoryError()  # a new one: the other's frames hold what did not fit
-    except Exception:
+    except torch.AcceleratorError as error:
+        words = str(error).strip().splitlines()[0]
+        return Broken(f"the device failed ({words}); the run can go on once it works again, or on another")
+    except Exception as error:
+        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # so torch says it
+            return Broken("this machine has no memory left for it; the run can go on once there is some")
         return TrainingFailed(traceback.format_exc())
 
 

@@ -7,7 +7,9 @@ named by their SHA-256; the store knows only their hashes.
 - `writing.py` is for the engine, `editing.py` for the short changes that commands and the app make.
 - `reading.py` gives rows to whoever asks, `live.py` what the app shows, `report.py` what a report asks, `answers.py`
   what checks answered; `liveness.py` tells whether an engine still lives.
-- `places.py` and `files.py` know where things lie, `statistics.py` the intervals, `errors.py` what may go wrong.
+- `spool.py` keeps what a run cannot write into the store now, `checking.py` tells whether a store is whole.
+- `places.py` and `files.py` know where things lie, `statistics.py` the intervals, `errors.py` what may go wrong,
+  `soundness.py` what no Tombola has written.
 
 Only `writing.py` imports sqlite_utils, which is slow to start; everything else keeps to the standard library.
 """

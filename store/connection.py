@@ -5,18 +5,21 @@ SQLite is safe for many processes only when it is asked the right way; this is t
 
 from __future__ import annotations
 
+import glob
 import math
 import os
 import re
 import sqlite3
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from store.errors import NoStore, StoreError
-from store.migrations import STEPS
+from store.errors import NoStore, StoreError, Unusable
+from store.liveness import state_of
+from store.migrations import STEPS, only_adds
 
 APPLICATION_ID = 0x746F6D62
 """Marks a file as ours in its header: "tomb" in ASCII."""
@@ -28,10 +31,12 @@ OLDEST_SQLITE = (3, 38, 0)
 """STRICT tables came with 3.37, JSON functions in every build with 3.38."""
 
 SHARED_FILE_SYSTEMS = (
-    r"(fuse\.)?(9p|afs|beegfs|ceph|cifs|gfs2?|glusterfs|gpfs|lustre|ncpfs|nfs4?|ocfs2|orangefs|panfs|prl_fs|pvfs2"
-    r"|smb[23]|smbfs|sshfs|vboxsf|virtiofs|vmhgfs|wekafs)"
+    r"(9p|afs|beegfs|ceph|cifs|gfs2?|glusterfs|gpfs|lustre|ncpfs|nfs4?|ocfs2|orangefs|panfs|prl_fs|pvfs2"
+    r"|smb[23]|smbfs|sshfs|vboxsf|virtiofs|vmhgfs|wekafs"
+    r"|fuse|fuse\.(?!(bindfs|encfs|ext2|fuse-overlayfs|gocryptfs|mergerfs|squashfuse|unionfs)$).*)"
 )
-"""Several machines may hold these mounted, and WAL needs memory that all its users share."""
+"""Several machines may hold these mounted, and WAL needs memory that all its users share. Of what a program serves
+(FUSE) only those are trusted that are known to lie on this machine: many have no such memory."""
 
 
 def now() -> str:
@@ -50,7 +55,12 @@ def path_of(conn: sqlite3.Connection) -> Path:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection that may write. Makes the file and brings its schema up to date where needed."""
+    """A connection that may write. Makes the file and brings its schema up to date where needed.
+
+    Raises:
+        Unusable: it cannot be opened now.
+        StoreError: it is no store, or of a newer version, or of an older one that an engine still writes.
+    """
     _check_sqlite()
     _make_file(path)
     with translated(path):
@@ -158,12 +168,66 @@ def _version(conn: sqlite3.Connection, path: Path) -> int:
 
 
 def _migrate(conn: sqlite3.Connection, path: Path) -> None:
-    """Apply the missing steps, whole or not at all. Of several processes that try, one does it and the others wait."""
+    """Apply the missing steps, whole or not at all. Of several processes that try, one does it and the others wait.
+
+    What an older version made is copied first. An engine of that version that still writes would fail on a table or
+    column that has gone, so it is waited out, unless the steps only add.
+    """
     with transaction(conn):
-        for step in STEPS[_version(conn, path) :]:
+        version = _version(conn, path)
+        steps = STEPS[version:]
+        if version and steps:
+            if not all(only_adds(step) for step in steps):
+                _refuse_while_written(conn, path)
+            copy = _copy_aside(path, version)
+        for step in steps:
             run_script(conn, step)
         conn.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         conn.execute(f"PRAGMA user_version = {len(STEPS)}")
+    if version and steps:
+        print(f"{path} was brought from schema {version} to {len(STEPS)}; as it was it lies in {copy}", file=sys.stderr)
+
+
+def _refuse_while_written(conn: sqlite3.Connection, path: Path) -> None:
+    newest = "SELECT * FROM attempts WHERE run = ? ORDER BY id DESC LIMIT 1"
+    for run in conn.execute("SELECT * FROM runs WHERE state = 'running'").fetchall():
+        attempt = conn.execute(newest, (run["id"],)).fetchone()
+        if state_of(dict(run), dict(attempt) if attempt else None) == "running":
+            where = f" (process {attempt['pid']} on {attempt['host']})" if attempt else ""
+            raise StoreError(
+                f"{path} is of an older version, and an engine of that version still trains {run['id']}{where}:"
+                " let it end, or stop it, and open the store then"
+            )
+
+
+def copies_of(path: Path) -> list[Path]:
+    """The copies of a store that were kept when newer versions changed it."""
+    return sorted(path.parent.glob(f"{glob.escape(path.name)}.schema-*"))
+
+
+def _copy_aside(path: Path, version: int) -> Path:
+    """Copy the store, which nobody else writes now, to a name with its version; gives back where."""
+    copy = path.with_name(f"{path.name}.schema-{version}")
+    begun = path.with_name(f"{copy.name}.part")
+    begun.unlink(missing_ok=True)
+    try:
+        os.close(os.open(begun, os.O_CREAT | os.O_RDWR | os.O_EXCL, 0o600))
+        with (
+            closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as source,
+            closing(sqlite3.connect(begun)) as target,
+        ):
+            source.backup(target)
+            target.execute("PRAGMA journal_mode = delete")  # one file, whole in itself
+        with begun.open("rb") as file:
+            os.fsync(file.fileno())
+        begun.replace(copy)
+    except (OSError, sqlite3.Error) as error:
+        for left in (begun, begun.with_name(f"{begun.name}-journal")):
+            left.unlink(missing_ok=True)
+        raise StoreError(
+            f"{path} is of an older version, and no copy can be kept of it ({error}): make room"
+        ) from error
+    return copy
 
 
 def run_script(conn: sqlite3.Connection, script: str) -> None:
@@ -211,6 +275,16 @@ def _set_journal(conn: sqlite3.Connection, mode: str) -> str:
             time.sleep(0.02)
 
 
+def journal_note(conn: sqlite3.Connection, path: Path) -> str:
+    """What is to be said of the store's journal; empty where it is WAL, as it should be."""
+    mode = conn.execute("PRAGMA journal_mode").fetchone()[0]
+    if mode == "wal":
+        return ""
+    kind = shared_file_system(path)
+    why = f"on {kind}, which several machines may share," if kind else "where WAL was not possible, or once was not,"
+    return f"{why} the store has a rollback journal: as safe, but slower, and writers and readers wait for each other"
+
+
 def shared_file_system(path: Path) -> str | None:
     """The type of a file system where WAL cannot be trusted, or None; known from the mount table."""
     try:
@@ -244,7 +318,7 @@ def transaction(conn: sqlite3.Connection) -> Iterator[None]:
     if conn.in_transaction:
         yield
         return
-    with translated(path_of(conn)):
+    with translated(path_of(conn), conn.execute("PRAGMA busy_timeout").fetchone()[0] / 1000):
         conn.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -261,8 +335,8 @@ def _kind(error: sqlite3.Error) -> int:
 
 
 @contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """What can go wrong with a file becomes one clear line; a fault in our own SQL stays what it is."""
+def translated(path: Path, waited: float = BUSY_SECONDS) -> Iterator[None]:
+    """What can go wrong with a file becomes one clear line, `Unusable`; a fault in our own SQL stays what it is."""
     try:
         yield
     except sqlite3.DatabaseError as error:
@@ -273,10 +347,10 @@ def translated(path: Path) -> Iterator[None]:
             sqlite3.SQLITE_READONLY: f"the store {path} cannot be written: it or its folder is read-only",
             sqlite3.SQLITE_CANTOPEN: f"cannot open the store {path}: it or its folder cannot be written to or read",
             sqlite3.SQLITE_PERM: f"no permission to open the store {path}",
-            sqlite3.SQLITE_BUSY: f"the store {path} has been locked by another program for {BUSY_SECONDS:.0f} s",
+            sqlite3.SQLITE_BUSY: f"the store {path} has been locked by another program for {waited:.2g} s",
             sqlite3.SQLITE_IOERR: f"the file system failed under the store {path} ({error})",
             sqlite3.SQLITE_PROTOCOL: f"the file system cannot lock the store {path} ({error})",
         }.get(_kind(error))
         if reason is None:
             raise
-        raise StoreError(reason) from error
+        raise Unusable(reason) from error

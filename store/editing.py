@@ -25,6 +25,9 @@ from store.liveness import state_of
 ID_LETTERS = "bcdfghjkmnpqrstvwxz"
 """What ends an id: no vowels, so that no words arise, and no l, which looks like 1."""
 
+KEPT = ("tickets", "rounds", "all")
+"""What a run may keep of its files, from least to most."""
+
 LIVE_STATES = ("running", "paused")
 
 
@@ -157,20 +160,61 @@ def delete_run(conn: sqlite3.Connection, run: str, files_root: Path) -> None:
     """
     folder = run_folder(files_root, run)
     with transaction(conn):
-        row = _run(conn, run)
-        if _standing(conn, row) == "running":
-            raise StoreError(f"{run} is running: stop it first")
+        _at_rest(conn, run)
         own = "SELECT sha256 FROM file_uses WHERE run = :run EXCEPT SELECT sha256 FROM file_uses WHERE run <> :run"
         orphans = [row["sha256"] for row in conn.execute(own, {"run": run})]
         conn.execute("DELETE FROM runs WHERE id = ?", (run,))
         conn.executemany("DELETE FROM files WHERE sha256 = ?", [(sha256,) for sha256 in orphans])
-    # Under the lock once more: a file that another run has recorded since then stays.
+    _unlink(conn, files_root, orphans)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def prune_run(conn: sqlite3.Connection, run: str, keep: str, files_root: Path) -> tuple[int, int]:
+    """Let go of files of a run that is not running, until it keeps no more than `keep` says; gives how many, and bytes.
+
+    "tickets" lets go of all trained weights, "rounds" of those that no round of a search has as a member. Files that
+    other runs use stay. Of a finished run its checkpoints go, too; any other needs them to go on.
+
+    Raises:
+        StoreError: it is running, or `keep` is neither.
+    """
+    if keep not in ("tickets", "rounds"):
+        raise StoreError(f"a run can be pruned to its tickets or rounds, not to {keep!r}")
+    spared = "" if keep == "tickets" else " AND training NOT IN (SELECT training FROM members)"
+    with transaction(conn):
+        row = _at_rest(conn, run)
+        let_go = f"run = ? AND role = 'trained'{spared}"
+        used = conn.execute(f"SELECT DISTINCT sha256 FROM file_uses WHERE {let_go}", (run,)).fetchall()
+        conn.execute(f"DELETE FROM file_uses WHERE {let_go}", (run,))
+        orphans, freed = [], 0
+        for (sha256,) in used:
+            if conn.execute("SELECT 1 FROM file_uses WHERE sha256 = ?", (sha256,)).fetchone() is None:
+                orphans.append(sha256)
+                freed += conn.execute("SELECT bytes FROM files WHERE sha256 = ?", (sha256,)).fetchone()[0]
+                conn.execute("DELETE FROM files WHERE sha256 = ?", (sha256,))
+        conn.execute("UPDATE runs SET keep = ? WHERE id = ?", (min(keep, row["keep"], key=KEPT.index), run))
+    _unlink(conn, files_root, orphans)
+    if row["state"] == "finished":
+        for part in ("live", "trained"):
+            shutil.rmtree(run_folder(files_root, run) / part, ignore_errors=True)
+    return len(orphans), freed
+
+
+def _unlink(conn: sqlite3.Connection, files_root: Path, orphans: list[str]) -> None:
+    """Remove files whose rows have gone; under the lock: one that another run has recorded since then stays."""
     with transaction(conn):
         for sha256 in orphans:
             if conn.execute("SELECT 1 FROM files WHERE sha256 = ?", (sha256,)).fetchone() is None:
                 with suppress(OSError):
                     object_path(files_root, sha256).unlink()
-    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _at_rest(conn: sqlite3.Connection, run: str) -> sqlite3.Row:
+    """The row of a run that no engine trains."""
+    row = _run(conn, run)
+    if _standing(conn, row) == "running":
+        raise StoreError(f"{run} is running: stop it first")
+    return row
 
 
 def _now(conn: sqlite3.Connection) -> str:

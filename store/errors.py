@@ -7,3 +7,7 @@ class StoreError(Exception):
 
 class NoStore(StoreError):
     """There is no store at that place yet."""
+
+
+class Unusable(StoreError):
+    """The file cannot be used as it is now: locked, on a full disk, read-only, damaged. No fault of what was asked."""

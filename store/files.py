@@ -34,6 +34,11 @@ def engine_log(root: Path, run: str) -> Path:
     return run_folder(root, run) / "engine.log"
 
 
+def spool_path(root: Path, run: str) -> Path:
+    """Where the rows of a run wait while the store cannot be written."""
+    return run_folder(root, run) / "spool.jsonl"
+
+
 def last_printed(root: Path, run: str) -> tuple[str, ...]:
     """The last lines that the engine of a run printed, oldest first; none where its log cannot be read from here."""
     try:

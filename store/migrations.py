@@ -1,9 +1,12 @@
 """The history of the schema: numbered steps, read top to bottom, never edited once released.
 
-Each step is plain SQL. What the tables and columns mean is said in `schema.py`; tests hold the two together.
+Each step is plain SQL, each statement beginning a line of its own. What the tables and columns mean is said in
+`schema.py`; tests hold the two together.
 """
 
 from __future__ import annotations
+
+import re
 
 STEPS: list[str] = []
 
@@ -740,3 +743,32 @@ STEPS.append(
     CREATE INDEX machine_by_attempt ON machine (attempt);
     """
 )
+
+STEPS.append(
+    """
+    CREATE TABLE checkpoints (
+        training INTEGER NOT NULL REFERENCES trainings ON DELETE CASCADE,
+        path TEXT NOT NULL,
+        step INTEGER,
+        sha256 TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        written TEXT NOT NULL,
+        UNIQUE (training, path)
+    ) STRICT;
+    """
+)
+
+STEPS.append(
+    """
+    ALTER TABLE runs ADD COLUMN taken_in INTEGER NOT NULL DEFAULT 0;
+    """
+)
+
+
+ADDING = r"(?:CREATE (?:TABLE|VIEW|INDEX|UNIQUE INDEX)|ALTER TABLE \w+ ADD COLUMN)\s"
+
+
+def only_adds(step: str) -> bool:
+    """Whether a program that knows nothing of the step can go on writing: no table, column or view goes or changes."""
+    text = re.sub(r"--[^\n]*", "", step)
+    return all(re.match(ADDING, statement.strip()) for statement in text.split(";") if statement.strip())

@@ -76,6 +76,17 @@ class Reader:
         changed, self._version = version != self._version, version
         return changed
 
+    @contextmanager
+    def moment(self) -> Iterator[None]:
+        """What `rows` gives within is of one moment: those that go meanwhile are still there."""
+        with translated(self.path):
+            self._conn.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if self._conn.in_transaction:  # a disk that failed has ended it
+                self._conn.execute("ROLLBACK")
+
     def close(self) -> None:
         self._conn.close()
 
@@ -107,12 +118,17 @@ class Reader:
 
         `state` knows whether the engine still lives. `seeds` is how many, `rounds` how many have ended over all
         searches and seeds, `sparsity` the highest prunable sparsity of a ticket, `dense_accuracy` the mean on test.
+        Ctrl-C interrupts, however long a condition would go on.
         """
         if not where:
             return self.rows(f"{LISTING} ORDER BY r.created DESC, r.id")
         columns = [column[0] for column in self._conn.execute(f"{LISTING} LIMIT 0").description]
-        with _asked(f"cannot tell runs by {where!r} (columns: {', '.join(columns)})"):
-            return self.rows(f"SELECT * FROM ({LISTING}) WHERE (\n{where}\n) ORDER BY created DESC, id")
+        self._conn.set_progress_handler(_stay_interruptible, 100_000)
+        try:
+            with _asked(f"cannot tell runs by {where!r} (columns: {', '.join(columns)})"):
+                return self.rows(f"SELECT * FROM ({LISTING}) WHERE (\n{where}\n) ORDER BY created DESC, id")
+        finally:
+            self._conn.set_progress_handler(None, 0)
 
     def run(self, run: str) -> dict[str, Any]:
         """Everything about one run but its figures: its row of `runs()`, its spec, searches, arms and attempts."""
@@ -127,6 +143,15 @@ class Reader:
             "arms": self._of(run, "arms", "settings"),
             "attempts": self._of(run, "attempts", "versions", "plan"),
         }
+
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Bytes of the files that each run uses: in all, and of those that no other run uses."""
+        rows = self.rows(
+            "SELECT u.run, sum(f.bytes) AS used, sum(CASE WHEN u.users = 1 THEN f.bytes ELSE 0 END) AS own FROM ("
+            " SELECT DISTINCT run, sha256, (SELECT count(DISTINCT run) FROM file_uses WHERE sha256 = o.sha256) AS users"
+            " FROM file_uses AS o) AS u JOIN files AS f ON f.sha256 = u.sha256 GROUP BY u.run"
+        )
+        return {row["run"]: (row["used"], row["own"]) for row in rows}
 
     # Figures
 

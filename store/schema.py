@@ -60,6 +60,7 @@ SCHEMA: dict[str, Relation] = {
         created="When it was created",
         started="When its engine was last sent for: at the start, and at each resume",
         ended="When it stopped, finished or failed",
+        taken_in="Transactions taken in from its spool, in which they wait while the store cannot be written",
     ),
     "attempts": _table(
         "One engine process that worked on a run; a resumed run has several.",
@@ -327,6 +328,16 @@ SCHEMA: dict[str, Relation] = {
         role="mask, start, samples (of the next round) or trained (weights after training)",
         ticket="Ticket it is part of, if any",
         training="Training it came out of, if any",
+    ),
+    "checkpoints": _table(
+        "A file that a run goes on from after an interruption: a training that was under way, or what one ended with. "
+        "It goes when it is no longer needed.",
+        training="Training it is of",
+        path="Where it lies, below the folder of the run",
+        step="Optimizer steps done; NULL for what the training ended with",
+        sha256="SHA-256 of the content",
+        bytes="Size",
+        written="When it was written",
     ),
     "alerts": _table(
         "Something a person should know before trusting a figure.",

@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
@@ -270,4 +271,5 @@ def write(comparison: Comparison, drawn: Sequence[Series], x: Axis, inside: Path
 def _name(comparison: Comparison) -> str:
     runs = [side.run for side in comparison.sides]
     more = [f"and-{len(runs) - NAMED}-more"] if len(runs) > NAMED else []
-    return "-".join(["compare", *(run[:60] for run in runs[:NAMED]), *more])
+    # An id that another program gave may not lead out of the folder.
+    return "-".join(["compare", *(re.sub(r"[^a-z0-9-]", "", run)[:60] for run in runs[:NAMED]), *more])

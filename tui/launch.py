@@ -6,6 +6,7 @@ An engine gets a session of its own, so that a closed terminal does not end it, 
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from store.editing import create_run, never_began, set_state
 from store.errors import StoreError
 from store.files import engine_log
 from store.liveness import state_of
+from tui.app.wording import size
 
 if TYPE_CHECKING:
     from presets.schema import Data, Experiment
@@ -35,6 +37,9 @@ BUSY = 4
 """Exit code of an engine that found no free card."""
 
 CLEARING_SECONDS = 20.0  # an interrupted engine gets this long to remove what it had begun
+
+SPARE = 1.5
+"""A disk has room for a run if this times its forecast is free: a forecast may be short, and others write, too."""
 
 RESUMABLE = ("paused", "stopped", "failed", "lost")
 
@@ -199,6 +204,12 @@ def start(
     Raises:
         StoreError, LaunchError: nothing has been started; a run that was written reads failed.
     """
+    needed, free = plan["disk_bytes"], _free(files)
+    if free < SPARE * needed:
+        raise LaunchError(
+            f"the run needs about {size(needed)} in {files}, where {size(free)} are free; start with"
+            f" {size(SPARE * needed)} free, since more may be needed, or keep fewer files (tombola prune frees some)"
+        )
     conn = connect(db)
     try:
         run = create_run(
@@ -303,6 +314,13 @@ def bury(db: Path, files: Path, run: str) -> None:
         never_began(conn, run, f"the engine ended early: {_last_line_of(engine_log(files, run))}")
     finally:
         conn.close()
+
+
+def _free(folder: Path) -> int:
+    """Bytes free where a folder is or will be."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
 
 
 def _last_line_of(path: Path) -> str:

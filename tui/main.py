@@ -48,6 +48,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "rename": "Give a run another name; its id stays.",
         "note": "Replace the note of a run, or show it.",
         "delete": "Delete runs with their figures and files.",
+        "prune": "Free the space of trained weights that runs have kept.",
         "doctor": "Say what this machine can do, and what is wrong with it.",
         "settings": "Show the app's settings and keys, and where to change them.",
     },
@@ -75,6 +76,18 @@ class Commands(click.Group):
 
             raise click.UsageError(f"no command {name!r}{nearest(name, self.list_commands(ctx))}", ctx)
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a subcommand; what breaks is held against the store that it read, which is known here."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.Abort, click.exceptions.Exit, StoreError, BrokenPipeError):
+            raise
+        except Exception as error:
+            from tui.commands.options import Failed, db
+            from tui.crash import record
+
+            raise Failed(record(error, db())) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, commands in SECTIONS.items():
@@ -143,6 +156,7 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that knows no braille shall show the rest
+    os.umask(os.umask(0o077) | 0o077)  # what is written is private, until somebody opens it to others
     try:
         _check_houses()
         result = cli.main(arguments, prog_name="tombola", standalone_mode=False)

@@ -64,7 +64,7 @@ def read(path: Path | None = None) -> Settings:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return Settings()
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # no TOML, no text, or too deep or long to be either
         raise click.ClickException(f"{path} cannot be read: {error}") from None
     try:
         settings = Settings(**_checked(found))

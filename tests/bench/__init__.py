@@ -52,4 +52,14 @@ gpu        Only when named, and only on a card; within 150 s, or --seconds N, th
            reading and writing every tensor of an unfused bfloat16 step, both at the ceilings just measured (at float32
            too, where the true floors are higher); and the most memory that torch reserved. The naive loop's epoch is
            reckoned from 32 steps, measured before and not in turn. Marks are for an H200.
+kill       Only when named. Engines of real runs, of every sort of search, are killed with SIGKILL, half of them at
+           random instants, half at planted points before and after every rename, flush, removal and commit, resumed,
+           killed again, and at last left to end: 200 kills, or --repeats N. A kill is survived where its run ends in
+           the masks, weights and rows of one that was never interrupted and leaves no other file. Rows lost are those
+           that a reader saw before a kill and that were gone or another afterwards. Then what part of the time
+           checkpoints take of a training of a minute, copying, sending, writing and flushing them together.
+stress     Only when named. Four engines that train tiny runs one after another and eight readers (four read as the app
+           does, four with SQL) on one store for a minute: rows written and questions answered a second, the longest
+           write and question in seconds, errors for a lock, and rows that a run lacks of those that all have to end
+           with. Both marks are 0.
 """

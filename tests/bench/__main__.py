@@ -24,13 +24,15 @@ TRIALS = {
     "searches": 3,
     "members": 5,
     "gpu": 2,
+    "kill": 200,
+    "stress": 1,
 }
-"""How often each bench is tried: more often the shorter it takes."""
+"""How often each bench is tried: more often the shorter it takes. Of kill it is the number of kills."""
 
-ASKED_FOR = ("gpu",)
+ASKED_FOR = ("gpu", "kill", "stress")
 """Benches that run only when they are named."""
 
-SMALL = ("app", "steps", "searches", "members", "gpu")
+SMALL = ("app", "steps", "searches", "members", "gpu", "stress")
 """Benches that know a small size, in which they only show that they run."""
 
 
@@ -38,7 +40,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench", description=bench.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of: {', '.join(TRIALS)}; left out: all but gpu")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"any of: {', '.join(TRIALS)}; left out: all but {' and '.join(ASKED_FOR)}",
+    )
     parser.add_argument("--small", action="store_true", help=f"only show that they run, of {', '.join(SMALL)}")
     parser.add_argument("--seconds", type=float, metavar="N", help="most that gpu may take, instead of 150")
     parser.add_argument("--repeats", type=int, metavar="N", help="trials of each case, instead of each bench's own")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -251,6 +252,54 @@ def test_a_worker_that_is_killed_fails_the_run_and_says_so(bench):
     assert engine.returncode == 1
     [(message,)] = bench.rows("SELECT message FROM runs WHERE id = :run", run)
     assert message.startswith("a training process ended by signal 9")
+
+
+def test_a_run_whose_worker_was_killed_as_for_a_lack_of_memory_goes_on_to_the_same_bits(bench, whole):
+    import psutil
+
+    run = bench.create()
+    engine = bench.start(run)
+    done = "SELECT 1 FROM trainings WHERE run = :run AND state = 'done' GROUP BY run HAVING count(*) > 9"
+    wait_for(bench, run, done)
+    psutil.Process(engine.pid).children()[0].kill()
+    engine.communicate(timeout=30)
+    assert bench.state(run) == "failed"
+    [(message,)] = bench.rows("SELECT message FROM runs WHERE id = :run", run)
+    assert message.endswith("by signal 9; signal 9 is often the system's answer to a lack of memory")
+    set_state(bench.conn, run, "running")
+    bench.finish(run)
+    assert bench.science(run) == bench.science(whole)
+
+
+DIVERGING = """
+import sys
+from engine import workers
+from engine.__main__ import main
+workers.LEAST_SECONDS, workers.CAUTIOUS = 0.0, 1e12
+sys.exit(main())
+"""
+
+
+def test_a_loss_that_is_not_finite_is_told_with_round_member_step_and_the_last_good_checkpoint(bench):
+    hot = {"epochs": 2, "batch": 64, "lr": 100.0, "momentum": 0.99}
+    imp = {"searches": {"imp": {"method": "imp", "rate": {"linear": 0.2}, "rounds": 1}}, "arms": {}, "checks": {}}
+    run = bench.create(recipe=hot, network={"name": "lenet-300-100"}, seeds=[0], **imp)
+    done = python(DIVERGING, *bench.running(run))
+    assert done.returncode == 1
+    [(state, message)] = bench.rows("SELECT state, message FROM runs WHERE id = :run", run)
+    assert state == "failed"
+    told = re.fullmatch(
+        r"imp seed 0 round 1 member 0: the training loss is not finite in epoch (\d), by step (\d+): lower the learning"
+        r" rate; its last good checkpoint is of step (\d+)",
+        message,
+    )
+    assert told, message
+    assert 0 <= int(told[3]) < int(told[2])
+    newest = "SELECT c.path, max(c.step) FROM checkpoints c JOIN trainings t ON t.id = c.training WHERE t.run = :run"
+    [(path, step)] = bench.rows(newest, run)
+    assert step == int(told[3])
+    held, _ = read(run_folder(bench.files, run) / path)
+    assert all(tensor.isfinite().all() for tensor in held.values())
 
 
 def test_a_plan_forecasts_what_the_run_then_costs(bench, whole):

@@ -1,6 +1,9 @@
 """Files hold what was written, are named by it, and appear whole."""
 
+import ast
+import json
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,6 +21,30 @@ def test_a_mask_survives_packing(shapes, seed):
     assert sum(b.numel() for b in bits.values()) <= sum(keep.numel() // 8 + 1 for keep in mask.values())
     again = tensors.unpack(bits, metadata)
     assert all(torch.equal(again[name], keep) for name, keep in mask.items())
+
+
+WHOLE = tensors.encode(*tensors.pack({"a": torch.ones(3, 5, dtype=torch.bool), "b": torch.zeros(9, dtype=torch.bool)}))
+
+
+@given(st.data())
+def test_any_other_bytes_are_a_file_of_tensors_or_refused(data):
+    content = data.draw(st.binary(max_size=60) | st.just(WHOLE))
+    start = data.draw(st.integers(0, len(content)))
+    end = data.draw(st.integers(start, min(start + 9, len(content))))
+    content = content[:start] + data.draw(st.binary(max_size=9)) + content[end:]
+    try:
+        held, _ = tensors.decode(content)
+    except ValueError:
+        return
+    assert all(isinstance(tensor, torch.Tensor) for tensor in held.values())
+
+
+def test_bits_of_another_shape_are_no_mask():
+    bits, metadata = tensors.pack({"a": torch.ones(3, 5, dtype=torch.bool)})
+    for shape in ([3, 6], [2, 4], [0, 5]):
+        with pytest.raises(ValueError, match="are no mask of the shape"):
+            tensors.unpack(bits, {"packed_shapes": json.dumps({"a": shape})})
+    assert tensors.unpack(bits, metadata)["a"].all()
 
 
 def test_a_file_reads_back_and_equal_content_has_equal_bytes(tmp_path):
@@ -59,3 +86,46 @@ def test_digests_tell_names_values_shapes_and_dtypes_apart():
     assert len({tensors.digest(t) for t in [base, *others]}) == 5
     nhwc = torch.rand(2, 3, 4, 5)
     assert tensors.digest({"a": nhwc}) == tensors.digest({"a": nhwc.to(memory_format=torch.channels_last)})
+
+
+def test_a_file_is_flushed_before_it_gets_its_name_and_the_name_after(tmp_path, monkeypatch):
+    done: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def flushing(opened: int) -> None:
+        done.append(f"flush {os.readlink(f'/proc/self/fd/{opened}')}")
+        fsync(opened)
+
+    def renaming(draft: Path, path: Path) -> None:
+        done.append(f"rename {path}")
+        replace(draft, path)
+
+    monkeypatch.setattr(os, "fsync", flushing)
+    monkeypatch.setattr(os, "replace", renaming)
+    folder = tmp_path / "new"
+    tensors.write(folder / "w", b"content", by="run")
+    assert done == [f"flush {folder / '.w.run'}", f"rename {folder / 'w'}", f"flush {folder}", f"flush {tmp_path}"]
+    done.clear()
+    tensors.write(folder / "w", b"other")
+    assert done[-1] == f"flush {folder}"
+
+
+PICKLERS = {"pickle", "dill", "joblib", "shelve", "marshal", "torch.save", "torch.load", "torch.jit"}
+
+
+def test_no_file_is_ever_pickled():
+    root = Path(tensors.__file__).parents[1]
+    used = set()
+    for path in (path for house in ("presets", "store", "engine", "tui") for path in (root / house).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names: list[str] = []
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [name.name for name in node.names] + [getattr(node, "module", None) or ""]
+            elif isinstance(node, ast.Attribute):
+                names = [ast.unparse(node)]
+            elif isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+                assert ast.unparse(node.value) == "False"
+            used |= {(str(path.relative_to(root)), name) for name in names if name in PICKLERS}
+    assert used == {("engine/workers.py", "pickle")}, (
+        "what crosses the pipes between an engine and its workers is no file"
+    )

@@ -1,18 +1,23 @@
 """Workers train what they are given, several in turns, and go on with fewer where a device has too little room."""
 
+import multiprocessing
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import pytest
 import torch
 
+from engine import workers
 from engine.data import load
 from engine.devices import Plan
 from engine.networks import Network, initialise
 from engine.run import run
 from engine.training import Checkpoint, Course, Epoch, Result, Trainer, Training
-from engine.workers import NoRoom, Pool, Report
+from engine.workers import NoRoom, Pool, Report, _receive, _Saving
 from presets.schema import Data, Recipe
+from store.editing import set_state
 from tests.engine.running import Bench
 
 DATA = load(Data())
@@ -124,6 +129,79 @@ def test_a_run_whose_trainings_do_not_fit_even_alone_fails_with_a_clear_line(tmp
     [(message,)] = bench.rows("SELECT message FROM runs WHERE id = :run", run_id)
     assert "no room even for this training alone" in message
     assert "traceback" not in message + capsys.readouterr().out
+
+
+class Greedy(Trainer):
+    """One that needs more memory than there is."""
+
+    def course(self, jobs: Sequence[Training], resume: Checkpoint | None = None) -> Course:
+        torch.empty(1 << 55)
+        return super().course(jobs, resume)
+
+
+class Lost(Trainer):
+    """A device that went away."""
+
+    def course(self, jobs: Sequence[Training], resume: Checkpoint | None = None) -> Course:
+        raise torch.AcceleratorError(
+            "CUDA error: unspecified launch failure\nCUDA kernel errors might be reported later"
+        )
+
+
+@pytest.mark.parametrize(
+    ("trainer", "words"),
+    [
+        (Greedy, "seed 0 dense: this machine has no memory left for it; the run can go on once there is some"),
+        (Lost, "seed 0 dense: the device failed (CUDA error: unspecified launch failure); the run can go on once it"),
+    ],
+)
+def test_a_run_without_memory_or_device_fails_in_clear_words_and_goes_on_to_the_same_bits(
+    tmp_path, monkeypatch, capsys, trainer, words
+):
+    bench = Bench(tmp_path)
+    whole, run_id = (bench.create(seeds=[0], searches={}, arms={"dense": {}}, checks={}) for _ in range(2))
+    bench.finish(whole)
+    with monkeypatch.context() as patched:
+        patched.setattr("engine.run.Trainer", trainer)
+        assert run(run_id, bench.db, bench.files) == 1
+    [(state, message)] = bench.rows("SELECT state, message FROM runs WHERE id = :run", run_id)
+    assert state == "failed"
+    assert message.startswith(words)
+    assert "Traceback" not in capsys.readouterr().out
+    set_state(bench.conn, run_id, "running")
+    bench.finish(run_id)
+    assert bench.science(run_id) == bench.science(whole)
+
+
+def sends(pipe, count: list[int]) -> None:
+    """Take what comes until the other end closes."""
+    with suppress(EOFError):
+        while True:
+            count[0] += isinstance(_receive(pipe)[1], Checkpoint)
+
+
+@pytest.mark.parametrize("slow", [0.0, 0.05])
+def test_checkpoints_take_less_than_two_per_cent_of_the_time_also_where_the_disk_is_slow(monkeypatch, slow):
+    monkeypatch.setattr(workers, "LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(workers, "CAUTIOUS", 1e12)
+    ours, theirs = multiprocessing.Pipe()
+    made = [0]
+    reader = threading.Thread(target=sends, args=(ours, made))
+    reader.start()
+    saving = _Saving(lambda: slow)
+    courses = [Trainer(DATA).course([job(seed, 10_000)]) for seed in range(2)]
+    spent, began = 0.0, time.monotonic()
+    while (took := time.monotonic() - began) < (12 if slow else 3):
+        for course in courses:
+            if course.settled and saving.due(course):
+                at = time.monotonic()
+                saving.send(theirs, course)
+                spent += time.monotonic() - at + slow
+            course.advance()
+    theirs.close()
+    reader.join()
+    assert made[0] >= 2
+    assert spent - slow < 0.02 * took, "but for one that has just begun to pay"
 
 
 class Single(Small):

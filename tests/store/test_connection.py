@@ -193,7 +193,7 @@ def test_a_store_that_cannot_be_written_is_one_clear_line(open_folder: Path, pla
     for mode in (0o777, 0o555):
         open_folder.chmod(mode)
         said = plain_user(write)
-        assert re.fullmatch(r"StoreError: .*tombola\.db.*(read-only|cannot be written).*", said), said
+        assert re.fullmatch(r"Unusable: .*tombola\.db.*(read-only|cannot be written).*", said), said
         assert "\n" not in said
 
 
@@ -221,7 +221,7 @@ def test_unfinished_writes_in_a_folder_that_cannot_be_written_are_never_passed_o
         copy.chmod(0o555)
     said = plain_user(lambda: list(Reader(copy / "tombola.db").query("SELECT count(*) FROM student")[1]))
     copy.chmod(0o777)
-    assert said == "[(100,)]" or said.startswith("StoreError: cannot open the store"), said
+    assert said == "[(100,)]" or said.startswith("Unusable: cannot open the store"), said
 
 
 def test_readers_see_a_store_whether_or_not_somebody_writes(path: Path) -> None:
@@ -329,6 +329,74 @@ def test_the_mount_table_tells_the_file_system_of_a_place(place: str, kind: str)
 @given(st.text(), st.text(alphabet="abc/", max_size=10))
 def test_no_mount_table_is_too_strange(table: str, place: str) -> None:
     assert isinstance(mount_type(table, Path("/" + place.lstrip("/"))), str)
+
+
+REAL = r"""
+sysfs /sys sysfs rw,nosuid,nodev,noexec,relatime 0 0
+overlay / overlay rw,relatime,lowerdir=/var/lib/docker/overlay2/l/A:/var/lib/docker/overlay2/l/B,workdir=/w 0 0
+tmpfs /dev/shm tmpfs rw,nosuid,nodev,inode64 0 0
+/dev/nvme0n1p2 /scratch/local ext4 rw,relatime,errors=remount-ro 0 0
+filer.example.org:/vol/home /home nfs rw,vers=3,rsize=65536,hard,proto=tcp,mountaddr=10.1.0.5,local_lock=none 0 0
+10.1.0.7:/export/data /data nfs4 rw,relatime,vers=4.2,hard,proto=tcp,clientaddr=10.1.3.9,addr=10.1.0.7 0 0
+10.2.0.1@o2ib:10.2.0.2@o2ib:/work /work lustre rw,checksum,flock,user_xattr,lruresize,lazystatfs 0 0
+gpfs1 /gpfs/gpfs1 gpfs rw,relatime 0 0
+//nas/projects /mnt/projects cifs rw,relatime,vers=3.1.1,cache=strict,username=me,uid=1000,addr=10.1.0.9 0 0
+user@login:/home/user /home/user/remote fuse.sshfs rw,nosuid,nodev,relatime,user_id=1000,group_id=1000 0 0
+gcsfuse /mnt/bucket fuse.gcsfuse rw,nosuid,nodev,relatime,user_id=0,group_id=0,default_permissions 0 0
+s3 /mnt/s3 fuse rw,nosuid,nodev,relatime,user_id=1000,group_id=1000 0 0
+/dev/sdb1 /media/usb fuseblk rw,nosuid,nodev,relatime,user_id=0,group_id=0,blksize=4096 0 0
+fuse-overlayfs /var/tmp/rootless fuse.fuse-overlayfs rw,nodev,noatime,user_id=0,group_id=0 0 0
+beegfs_nodev /mnt/beegfs beegfs rw,relatime,cfgFile=/etc/beegfs/beegfs-client.conf 0 0
+10.3.0.1:6789,10.3.0.2:6789:/ /ceph ceph rw,relatime,name=admin,secret=<hidden>,acl 0 0
+drvfs /mnt/c 9p rw,noatime,dirsync,aname=drvfs;path=C:\134;uid=1000,access=client,trans=fd 0 0
+auto.home /net autofs rw,relatime,fd=6,pgrp=1234,timeout=300,indirect,direct 0 0
+filer:/vol/tools /net/tools nfs4 rw,relatime,vers=4.1 0 0
+"""
+"""Lines as the kernel writes them, of machines that people train on."""
+
+
+@pytest.mark.parametrize(
+    ("place", "kind", "shared"),
+    [
+        ("/root/t.db", "overlay", False),
+        ("/scratch/local/t.db", "ext4", False),
+        ("/dev/shm/t.db", "tmpfs", False),
+        ("/home/me/t.db", "nfs", True),
+        ("/data/t.db", "nfs4", True),
+        ("/work/group/t.db", "lustre", True),
+        ("/gpfs/gpfs1/t.db", "gpfs", True),
+        ("/mnt/projects/t.db", "cifs", True),
+        ("/home/user/remote/t.db", "fuse.sshfs", True),
+        ("/mnt/bucket/t.db", "fuse.gcsfuse", True),
+        ("/mnt/s3/t.db", "fuse", True),
+        ("/media/usb/t.db", "fuseblk", False),
+        ("/var/tmp/rootless/t.db", "fuse.fuse-overlayfs", False),
+        ("/mnt/beegfs/t.db", "beegfs", True),
+        ("/ceph/t.db", "ceph", True),
+        ("/mnt/c/Users/t.db", "9p", True),
+        ("/net/tools/t.db", "nfs4", True),
+    ],
+)
+def test_real_mount_tables_tell_where_machines_share_a_file(place: str, kind: str, shared: bool) -> None:
+    assert mount_type(REAL, Path(place)) == kind
+    assert bool(re.fullmatch(connection.SHARED_FILE_SYSTEMS, kind)) == shared
+
+
+def test_a_file_system_without_shared_memory_is_found_by_trying(path: Path) -> None:
+    # SQLite's locks by dot-files have no shared memory, as on a file system that the mount table does not give away.
+    with closing(sqlite3.connect(f"{path.as_uri()}?vfs=unix-dotfile", uri=True, isolation_level=None)) as conn:
+        assert connection._set_journal(conn, "wal") == "delete"
+        assert "WAL was not possible" in connection.journal_note(conn, path)
+
+
+def test_what_is_said_of_the_journal_names_the_file_system(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(connect(path)) as conn:
+        assert connection.journal_note(conn, path) == ""
+    monkeypatch.setattr(connection, "shared_file_system", lambda path: "nfs4")
+    with closing(connect(path)) as conn:
+        assert connection.journal_note(conn, path).startswith(
+            "on nfs4, which several machines may share, the store has"
+        )
 
 
 def test_every_kind_of_shared_file_system_is_known() -> None:

@@ -291,3 +291,80 @@ def test_a_run_whose_engine_is_gone_can_be_asked(writer: Writer, new_run: NewRun
     attempt(writer, run, pid=2**22 + 1)
     editing.ask(writer.conn, run, {"new": {"method": "stability"}})
     assert list(json.loads(writer.one("SELECT spec FROM runs")["spec"])["checks"]) == ["new"]
+
+
+# Room on the disk
+
+
+def trained(writer: Writer, root: Path, run: str, content: str, member: bool) -> Path:
+    """A file of trained weights that a run has kept; `member`: of a training that is a round's member."""
+    about = {"run": run, "key": content, "seed": 0, "about": {}, "state": "done", "classes": 10, "train_images": 1}
+    training = writer.insert("trainings", about | {"epochs": 1, "steps": 1})
+    if member:
+        search = writer.put("searches", {"run": run, "name": "s", "method": "imp", "settings": {}}, ("run", "name"))
+        row = {"search": search, "seed": 0, "round": 1, "step": "done", "prunable": 1, "remaining": 1, "weights": 1}
+        number = writer.put("rounds", row | {"weights_remaining": 1, "started": "x"}, ("search", "seed", "round"))
+        writer.insert("members", {"round": number, "member": 0, "training": training, "segment": "all"})
+    path = file_of(writer, root, content)
+    writer.update("files", {"sha256": path.stem}, {"bytes": 10})
+    writer.insert("file_uses", {"sha256": path.stem, "run": run, "role": "trained", "training": training})
+    return path
+
+
+@pytest.mark.parametrize(("keep", "stays"), [("rounds", [True, False, True]), ("tickets", [False, False, True])])
+def test_pruning_lets_go_of_trained_weights_that_are_not_to_be_kept_and_of_nothing_else(
+    writer: Writer, new_run: NewRun, tmp_path: Path, keep: str, stays: list[bool]
+) -> None:
+    run, other = new_run(keep="all"), new_run()
+    editing.set_state(writer.conn, run, "finished")
+    paths = [trained(writer, tmp_path, run, "1", member=True), trained(writer, tmp_path, run, "2", member=False)]
+    paths.append(trained(writer, tmp_path, run, "3", member=False))
+    writer.insert("file_uses", {"sha256": paths[2].stem, "run": other, "role": "trained"})
+    mask = file_of(writer, tmp_path, "4", run)
+    left = run_folder(tmp_path, run) / "live" / "x.safetensors"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    number, freed = editing.prune_run(writer.conn, run, keep, tmp_path)
+    assert [path.exists() for path in paths] == stays
+    assert (number, freed) == (stays.count(False), 10 * stays.count(False))
+    assert mask.exists()
+    assert not left.exists()
+    assert writer.one("SELECT keep FROM runs WHERE id = ?", (run,))["keep"] == keep
+    named = {row["sha256"] for row in writer.rows("SELECT sha256 FROM files")}
+    assert named == {path.stem for path in (*paths, mask) if path.exists()}
+    assert writer.rows("PRAGMA foreign_key_check") == []
+    assert editing.prune_run(writer.conn, run, keep, tmp_path) == (0, 0)
+
+
+def test_a_run_that_may_go_on_keeps_its_checkpoints_when_it_is_pruned(
+    writer: Writer, new_run: NewRun, tmp_path: Path
+) -> None:
+    run = new_run()
+    editing.set_state(writer.conn, run, "paused")
+    left = run_folder(tmp_path, run) / "live" / "x.safetensors"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    editing.prune_run(writer.conn, run, "tickets", tmp_path)
+    assert left.exists()
+
+
+def test_a_run_whose_engine_lives_is_not_pruned(writer: Writer, new_run: NewRun, tmp_path: Path) -> None:
+    run = new_run()
+    attempt(writer, run)
+    path = trained(writer, tmp_path, run, "1", member=False)
+    with pytest.raises(StoreError, match="is running: stop it first"):
+        editing.prune_run(writer.conn, run, "tickets", tmp_path)
+    assert path.exists()
+
+
+def test_sizes_tell_what_a_run_uses_and_what_of_it_no_other_does(
+    writer: Writer, new_run: NewRun, tmp_path: Path, path: Path
+) -> None:
+    one, other, _ = new_run(), new_run(), new_run()
+    for content, size, users in (("1", 100, (one, one)), ("2", 30, (one, other)), ("3", 7, (other,))):
+        file = file_of(writer, tmp_path, content)
+        writer.update("files", {"sha256": file.stem}, {"bytes": size})
+        for number, run in enumerate(users):
+            writer.insert("file_uses", {"sha256": file.stem, "run": run, "role": ("mask", "start")[number]})
+    with Reader(path) as reader:
+        assert reader.sizes() == {one: (130, 100), other: (37, 7)}

@@ -361,13 +361,14 @@ def test_rows_come_as_they_are_found(reader: Reader) -> None:
     assert [next(rows)[0] for _ in range(3)] == [1, 2, 3]
 
 
-def test_a_question_without_an_end_gives_way_to_ctrl_c(path: Path) -> None:
-    Writer(path).close()
+@pytest.mark.parametrize("asked", ["query(sql)", "runs(f'({sql}) > 0')"])
+def test_a_question_without_an_end_gives_way_to_ctrl_c(path: Path, new_run: NewRun, asked: str) -> None:
+    new_run()
     script = (
         "import sys; from pathlib import Path; from store.reading import Reader\n"
         "sql = 'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n'\n"
         "print('ready', flush=True)\n"
-        "try: Reader(Path(sys.argv[1])).query(sql)\n"
+        f"try: Reader(Path(sys.argv[1])).{asked}\n"
         "except KeyboardInterrupt: sys.exit(130)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", script, str(path)], cwd=ROOT, stdout=subprocess.PIPE)

@@ -209,7 +209,7 @@ def test_with_plain_characters_nothing_else_reaches_the_terminal(store):  # noqa
 
 
 def test_a_fault_of_ours_ends_the_app_in_one_line_and_goes_into_the_log(store, tmp_path, monkeypatch, capsys):  # noqa: F811
-    monkeypatch.setattr("tui.crash.record", lambda error: f"a fault in Tombola: {error}; the details are in LOG")
+    monkeypatch.setattr("tui.crash.record", lambda error, db: f"a fault in Tombola: {error}; the details are in LOG")
     app = TombolaApp(store, tmp_path)
 
     def fail() -> None:

@@ -403,11 +403,27 @@ def test_deleting_asks_first_and_then_leaves_no_row_and_no_file(finished_run: Fi
 
 
 def test_the_doctor_looks_at_everything(finished_run: FinishedRun):
-    found = json.loads(finished_run.tombola("doctor", "--json").stdout)
+    found = json.loads(finished_run.tombola("doctor", "--check", "--json").stdout)
     states = {finding["what"]: finding["state"] for finding in found}
-    looked = {"tombola", "python", "torch", "sqlite", "store", "file system", "disk", "logout", "gpu", "engine"}
+    looked = {
+        "tombola",
+        "python",
+        "torch",
+        "sqlite",
+        "store",
+        "file system",
+        "disk",
+        "logout",
+        "gpu",
+        "engine",
+        "check",
+    }
     assert looked <= set(states)
     assert states["engine"] == "well"
+    checked = [(finding["state"], finding["words"]) for finding in found if finding["what"] == "check"]
+    assert checked[0] == ("well", "every page and every reference of the store is right")
+    assert re.fullmatch(r"\d+ files of .*B, each as its hash says", checked[1][1])
+    assert len(checked) == 2
     assert any("journal wal" in finding["words"] for finding in found if finding["what"] == "store")
 
 

@@ -80,6 +80,17 @@ def test_a_detached_run_prints_its_id_alone_and_can_be_waited_for_and_run_again(
     assert second == {**first, "recipe": {**first["recipe"], "lr": 0.05}}
 
 
+def test_a_run_that_diverged_goes_on_with_other_settings_as_a_new_run(tombola: Tombola):
+    hot = ("--set", "recipe.lr=100", "--set", "recipe.weight_decay=0.9", "--name", "hot")
+    failed = tombola("run", "digits-demo", *STEPS, *hot, code=1)
+    assert re.search(r"round \d+ member \d+: the training loss is not finite in epoch \d+, by step \d+", failed.stderr)
+    assert "it has no checkpoint" in failed.stderr
+    run = failed.stdout.strip()
+    tombola("run", "--like", run, "--set", "recipe.lr=0.1", "--set", "recipe.weight_decay=0", "--name", "cool")
+    states = {row["name"]: row["state"] for row in json.loads(tombola("runs", "--json").stdout)}
+    assert states == {"hot": "failed", "cool": "finished"}
+
+
 def test_a_run_is_paused_resumed_and_stopped_from_elsewhere(tombola: Tombola, long_run: str):
     tombola("pause", "long")
     assert tombola("wait", "long", code=1).stdout == f"{long_run} paused\n"

@@ -11,6 +11,7 @@ from textual.widgets import Input
 
 from store.live import Live
 from tests.tui.test_app import change, drive, one, running, shown, store, until
+from tui.app import watching
 from tui.app.screens.run import RunScreen
 from tui.app.screens.runs import RunsScreen
 from tui.app.widgets.canvas import Canvas
@@ -43,6 +44,22 @@ def several(store: Path) -> Path:
             *(run, created, created, images, images / 1000, created),
         )
     return store
+
+
+def test_runs_compared_are_read_once_though_the_list_lacks_figures(several, monkeypatch):
+    monkeypatch.setattr(watching, "LISTING_SECONDS", (-1.0, -1.0))  # so that none are ever read
+    looks: list[tuple[str, ...]] = []
+    look = Live.comparison
+    monkeypatch.setattr(Live, "comparison", lambda live, runs: looks.append(tuple(runs)) or look(live, runs))
+
+    async def scenario(app, pilot):
+        await until(pilot, lambda: len(ids(app)) == 3)
+        app.open_compare(tuple(ids(app)))
+        await until(pilot, lambda: bool(looks))
+        await pilot.pause(2.0)
+        assert len(looks) == 1
+
+    drive(several, scenario)
 
 
 def ids(app) -> list[str]:
@@ -407,5 +424,24 @@ def test_a_store_of_many_runs_shows_its_list_before_all_figures_are_read(store):
         await until(pilot, lambda: "301 runs" in shown(app))
         await pilot.press("slash", *"data:digits")
         await until(pilot, lambda: "301 of 301" in shown(app))
+
+    drive(store, scenario)
+
+
+def test_under_another_screen_the_machine_is_not_painted_until_one_comes_back(store):
+    """Textual sends the whole of the upper screen when one below it changes."""
+    machine = Machine(16, 55, 100.0, 128.0, 12.5, ())
+
+    async def scenario(app, pilot):
+        await until(pilot, lambda: "load" in shown(app))
+        below = app.screen
+        below._watcher.stop()
+        await pilot.press("enter")
+        await until(pilot, lambda: app.screen is not below)
+        below.post_message(RunsScreen.MachineSeen(machine))
+        await pilot.pause(0.2)
+        assert "load 12.5" not in below.query_one("#machine", Canvas).text
+        await pilot.press("escape")
+        await until(pilot, lambda: "load 12.5" in shown(app))
 
     drive(store, scenario)

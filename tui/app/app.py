@@ -70,7 +70,7 @@ class TombolaApp(App[None]):
         from tui.crash import record
 
         fault = self._exception if isinstance(self._exception, Exception) else RuntimeError("unknown")
-        self._exit_renderables[:] = [Text(f"tombola: {plain(record(fault))}")]
+        self._exit_renderables[:] = [Text(f"tombola: {plain(record(fault, self.db))}")]
         self._close_messages_no_wait()
 
     def get_default_screen(self) -> RunsScreen:

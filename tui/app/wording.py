@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shlex
-import textwrap
 from datetime import datetime
 from typing import Any
 
+from tui import cells
 from tui.plain import plain
 
 DASH = "–"
+
+ALMOST = 0.9995
+"""Of a larger unit, from which three digits of the smaller one would be rounded to a thousand of them: "1e+03 MB"."""
 
 
 def percent(fraction: float | None, decimals: int = 1) -> str:
@@ -36,15 +39,15 @@ def count(number: float) -> str:
     if number < 1e6:
         return f"{number:,.0f}".replace(",", " ")
     for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
-        if number >= size:
+        if number >= ALMOST * size:
             return f"{number / size:.3g} {unit}"
     return str(number)
 
 
 def size(octets: float) -> str:
     """Bytes, in decimal units."""
-    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if octets >= unit:
+    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if octets >= ALMOST * unit:
             return f"{octets / unit:.3g} {name}"
     return f"{octets:.0f} B"
 
@@ -53,7 +56,7 @@ def energy(joules: float) -> str:
     """84600 → "23.5 Wh"."""
     hours = joules / 3600
     for size, unit in ((1e6, "MWh"), (1e3, "kWh")):
-        if hours >= size:
+        if hours >= ALMOST * size:
             return f"{hours / size:.3g} {unit}"
     return f"{hours:.3g} Wh"
 
@@ -63,7 +66,7 @@ def moment(stored: str, form: str = "%H:%M:%S") -> str:
     try:
         return datetime.fromisoformat(stored).astimezone().strftime(form)
     except ValueError:
-        return stored[:8]
+        return plain(stored[:8])
 
 
 def layer_name(layer: str) -> str:
@@ -101,9 +104,9 @@ def forecast(cost: dict[str, Any], data: str, width: int) -> list[tuple[str, str
         download = f" ({found['download']})" if found["download"] else ""
         rows.append(("fetch", f"tombola data {shlex.quote(data)} --fetch{download}"))
     rows += [(plain(name), _rounds(search)) for name, search in cost["searches"].items()]
-    lead = max(len(name) for name, _ in rows) + 2
-    pieces = [(name, textwrap.wrap(plain(words), max(width - lead, 16))) for name, words in rows]
-    return [(f"{'' if i else name:<{lead}}", words) for name, lines in pieces for i, words in enumerate(lines)]
+    lead = max(cells.width(name) for name, _ in rows) + 2
+    pieces = [(name, cells.wrap(plain(words), max(width - lead, 16))) for name, words in rows]
+    return [(cells.left("" if i else name, lead), words) for name, lines in pieces for i, words in enumerate(lines)]
 
 
 def _rounds(search: dict[str, Any]) -> str:

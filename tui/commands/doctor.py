@@ -35,16 +35,23 @@ class Finding:
 
 
 @click.command()
+@click.option(
+    "--check", is_flag=True, help="Also read all of the store and of its files: takes as long as they are big."
+)
 @json_option
 @store_options
-def command(as_json: bool) -> int:
+def command(check: bool, as_json: bool) -> int:
     """Say what this machine can do, and what is wrong with it.
 
     Looks at versions, GPUs, data sets, the store and its file system, room on the disk, and whether runs outlive a
     logout. The exit code is 1 when something is wrong that makes runs fail.
+
+    --check verifies every page of the store, every reference between its rows, and that every file that it names is
+    there with the content that its hash says.
     """
     found = []
-    for look in (_houses, _python, _packages, _machine, _devices, _data, _store, _room, _logout, _terminal, _presets):
+    looks = (_houses, _python, _packages, _machine, _devices, _data, _store, _room, _logout, _terminal, _presets)
+    for look in (*looks, _check) if check else looks:
         for finding in _looked(look):
             found.append(finding)
             if not as_json:
@@ -170,7 +177,7 @@ def _cards(seen: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _store() -> Iterator[Finding]:
-    from store.connection import connect_readonly, mount_type, shared_file_system
+    from store.connection import connect_readonly, copies_of, journal_note, mount_type, shared_file_system
     from store.migrations import STEPS
 
     path = db()
@@ -181,6 +188,7 @@ def _store() -> Iterator[Finding]:
             journal = conn.execute("PRAGMA journal_mode").fetchone()[0]
             runs = conn.execute("SELECT count(*) FROM runs").fetchone()[0]
             fault = conn.execute("PRAGMA quick_check(1)").fetchone()[0]
+            note = journal_note(conn, path)
         finally:
             conn.close()
         writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
@@ -189,6 +197,14 @@ def _store() -> Iterator[Finding]:
             yield Finding("store", "wrong", f"{words}, DAMAGED: {fault}; restore a copy")
         else:
             yield Finding("store", "well" if writable else "wrong", words + ("" if writable else ", read-only"))
+        if note:
+            yield Finding("journal", "unwell", note)
+        if copies := copies_of(path):
+            names = ", ".join(copy.name for copy in copies)
+            words = (
+                f"as it was before newer versions changed it, the store is kept in {names}; delete what you do not need"
+            )
+            yield Finding("copies", "well", words)
     else:
         yield Finding("store", "well", f"{path} will be made by the first run")
     try:
@@ -197,10 +213,39 @@ def _store() -> Iterator[Finding]:
         return
     kind = mount_type(mounts, path.resolve())
     shared = shared_file_system(path)
-    words = f"{kind or 'of unknown type'}" + (
-        ": shared, so the store uses a rollback journal and is slower" if shared else ""
-    )
+    words = f"{kind or 'of unknown type'}" + (": shared, so the store has a rollback journal" if shared else "")
     yield Finding("file system", "unwell" if shared else "well", words)
+
+
+def _check() -> Iterator[Finding]:
+    """All of the store and of its files."""
+    from store.checking import database_faults, file_faults, unnamed_files
+    from store.reading import Reader
+    from tui.app.wording import plural, size
+
+    path = db()
+    if not path.exists():
+        yield Finding("check", "well", f"there is no store at {path}")
+        return
+    faults = list(database_faults(path))
+    for words in faults:
+        yield Finding("check", "wrong", f"the store: {words}")
+    if not faults:
+        yield Finding("check", "well", "every page and every reference of the store is right")
+    with Reader(path) as reader:
+        [(number, total)] = reader.query("SELECT count(*), ifnull(sum(bytes), 0) FROM files")[1]
+        folders = sorted({Path(row["files"]) for row in reader.rows("SELECT files FROM runs")})
+    moved = files() if click.get_current_context().meta.get("tombola.files") else None
+    faults = list(file_faults(path, moved))
+    for words in faults:
+        yield Finding("check", "wrong", words)
+    if not faults:
+        yield Finding("check", "well", f"{plural(number, 'file')} of {size(total)}, each as its hash says")
+    for folder in [moved] if moved else folders:
+        if left := unnamed_files(path, folder):
+            freed = size(sum(file.stat().st_size for file in left))
+            words = f"{plural(len(left), 'file')} of {freed} in {folder / 'objects'} that nothing in this store names"
+            yield Finding("check", "unwell", words)
 
 
 def _room() -> Iterator[Finding]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
+import math
 import os
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -77,6 +80,9 @@ def _chosen(
 
 
 def _name(ticket: dict[str, Any]) -> str:
+    """The folder of a ticket: one that lies in the export, whoever made the store."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", ticket["search"]):  # as presets name searches
+        raise Failed(f"a search of this run is called {ticket['search']!r}, which is no name for a folder")
     return f"{ticket['search']}-{ticket['seed']}-{ticket['round']}"
 
 
@@ -97,11 +103,12 @@ def _card(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write_ticket(folder: Path, ticket: dict[str, Any], card: dict[str, Any], root: Path) -> None:
-    from store.files import object_path
-
     folder.mkdir()
-    mask, start = (_object(object_path(root, ticket[key])) for key in ("mask", "start"))
-    unpacked, shapes = _unpacked(mask)
+    mask, start = (_object(root, ticket[key]) for key in ("mask", "start"))
+    try:
+        unpacked, shapes = _unpacked(mask)
+    except Exception as error:  # whatever safetensors and numpy make of a file that some other program wrote
+        raise Failed(f"{ticket['mask']}.safetensors holds no mask ({type(error).__name__})") from None
     (folder / "mask.safetensors").write_bytes(unpacked)
     (folder / "start.safetensors").write_bytes(start)
     keys = ("search", "method", "seed", "round", "sparsity", "total_sparsity", "prunable", "remaining", "weights")
@@ -110,11 +117,17 @@ def _write_ticket(folder: Path, ticket: dict[str, Any], card: dict[str, Any], ro
     _write_json(folder / "card.json", shared | {"ticket": about, "masked": shapes})
 
 
-def _object(path: Path) -> bytes:
+def _object(root: Path, sha256: str) -> bytes:
+    from store.files import object_path
+
+    path = object_path(root, sha256)
     try:
-        return path.read_bytes()
+        content = path.read_bytes()
     except FileNotFoundError:
         raise Failed(f"{path} is gone; give --files if the folder was moved") from None
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise Failed(f"{path} is damaged: its content is not what was written")
+    return content
 
 
 def _unpacked(content: bytes) -> tuple[bytes, dict[str, list[int]]]:
@@ -125,10 +138,12 @@ def _unpacked(content: bytes) -> tuple[bytes, dict[str, list[int]]]:
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     shapes: dict[str, list[int]] = json.loads(header["__metadata__"]["packed_shapes"])
     bits = load(content)
-    mask = {
-        name: np.unpackbits(bits[name], count=int(np.prod(shape)), bitorder="little").astype(bool).reshape(shape)
-        for name, shape in shapes.items()
-    }
+    mask = {}
+    for name, shape in shapes.items():
+        count = math.prod(shape)
+        if len(bits[name]) != -(-count // 8):  # numpy would fill up what is missing
+            raise ValueError(f"{len(bits[name])} bytes for {count} weights")
+        mask[name] = np.unpackbits(bits[name], count=count, bitorder="little").astype(bool).reshape(shape)
     return save(mask), shapes
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from store.reading import Reader
 
 F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R")
 
 
 class Refused(click.ClickException):
@@ -87,13 +88,13 @@ def resolve(store: Reader, prefix: str) -> str:
         raise Refused(str(error)) from None
 
 
-def edit(change: Callable[..., None], *arguments: Any) -> None:
-    """Make one change in the store."""
+def edit(change: Callable[..., R], *arguments: Any) -> R:
+    """Make one change in the store; gives what it gave."""
     from store.connection import connect
 
     conn = connect(db())
     try:
-        change(conn, *arguments)
+        return change(conn, *arguments)
     finally:
         conn.close()
 

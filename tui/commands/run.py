@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,7 +96,7 @@ def command(
 def start(experiment: Experiment, label: str, name: str | None, device: str, wait: bool) -> str:
     """Forecast and start an experiment, saying what it will cost; gives the run's id."""
     from tui import launch
-    from tui.app.wording import count, duration, plural, size
+    from tui.app.wording import count, duration, plural
 
     reader()  # what is wrong with the store is told before the engine is asked, which takes seconds
     try:
@@ -106,9 +105,6 @@ def start(experiment: Experiment, label: str, name: str | None, device: str, wai
         if not plan["data"]["there"]:
             launch.prepare(experiment.data, download=False, output=say)
             plan = launch.plan(experiment, device, db(), hold=True, wait=waiting)  # what was stood in for is known now
-        room = _room(files())
-        if plan["disk_bytes"] > room:
-            raise Failed(f"the run needs {size(plan['disk_bytes'])} in {files()}, where {size(room)} are free")
         images = plan["images"]
         seeds = plural(len(experiment.seeds), "seed")
         say(f"{experiment.title}: {plan['trainings']} trainings of {seeds} on {plan['where']}")
@@ -195,10 +191,3 @@ def _named(option: str, text: str) -> dict[str, str]:
         raise Refused(f"{option} {plain(text)}: write RUN, RUN@12, RUN@colt or RUN@colt/12")
     settings = {"run": resolve(reader(), run), "search": search, "round": number}
     return {key: value for key, value in settings.items() if value}
-
-
-def _room(folder: Path) -> int:
-    """Bytes free where a folder is or will be."""
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free

@@ -91,6 +91,7 @@ class RunsScreen(PlaceScreen):
             self._watcher.stop()
 
     def on_screen_resume(self) -> None:
+        self._draw_machine()
         self._look()
 
     def show(self, seen: RunsSeen) -> None:
@@ -205,7 +206,8 @@ class RunsScreen(PlaceScreen):
 
     def on_runs_screen_machine_seen(self, seen: MachineSeen) -> None:
         self._machine = seen.machine
-        self._draw_machine()
+        if self.app.screen is self:  # painting under another screen would send that one anew
+            self._draw_machine()
 
     @property
     def _machine_rows(self) -> int:
