@@ -269,8 +269,8 @@ class _Attempt:
                 return STOPPED
             self._end("finished", "finished")
             return FINISHED
-        except Owned as error:
-            printed(str(error))
+        except Owned:  # there is another engine to tell how the run ends
+            raise
         except (Failed, WorkerDied, StoreError, OSError) as error:
             self._fail(str(error))
         except Exception as error:

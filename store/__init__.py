@@ -3,7 +3,8 @@
 This house imports no other and never torch: rows in, rows out. Tensors lie beside the store as safetensors files,
 named by their SHA-256; the store knows only their hashes.
 
-- `migrations.py` makes the tables and views, `schema.py` says what each column means, `connection.py` opens the file.
+- `migrations.py` makes the tables and views, `schema.py` says what each column means, `connection.py` opens the file,
+  `mounts.py` knows which file systems are shared, `clock.py` what time it is there.
 - `writing.py` is for the engine, `editing.py` for the short changes that commands and the app make.
 - `reading.py` gives rows to whoever asks, `live.py` what the app shows, `report.py` what a report asks, `answers.py`
   what checks answered; `liveness.py` tells whether an engine still lives.

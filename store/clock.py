@@ -13,7 +13,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from store.connection import shared_file_system
+from store.mounts import shared_file_system
 
 ASKED_EVERY = 10.0
 """Seconds for which an answer of the file server is carried on: a clock gains or loses milliseconds in that time."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import glob
 import math
 import os
-import re
 import sqlite3
 import sys
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 from store.errors import NoStore, StoreError, Unusable
 from store.liveness import state_of
 from store.migrations import STEPS, only_adds
+from store.mounts import shared_file_system
 
 APPLICATION_ID = 0x746F6D62
 """Marks a file as ours in its header: "tomb" in ASCII."""
@@ -29,14 +29,6 @@ BUSY_SECONDS = 30.0
 
 OLDEST_SQLITE = (3, 38, 0)
 """STRICT tables came with 3.37, JSON functions in every build with 3.38."""
-
-SHARED_FILE_SYSTEMS = (
-    r"(9p|afs|beegfs|ceph|cifs|gfs2?|glusterfs|gpfs|lustre|ncpfs|nfs4?|ocfs2|orangefs|panfs|prl_fs|pvfs2"
-    r"|smb[23]|smbfs|sshfs|vboxsf|virtiofs|vmhgfs|wekafs"
-    r"|fuse|fuse\.(?!(bindfs|encfs|ext2|fuse-overlayfs|gocryptfs|mergerfs|squashfuse|unionfs)$).*)"
-)
-"""Several machines may hold these mounted, and WAL needs memory that all its users share. Of what a program serves
-(FUSE) only those are trusted that are known to lie on this machine: many have no such memory."""
 
 
 def now() -> str:
@@ -283,30 +275,6 @@ def journal_note(conn: sqlite3.Connection, path: Path) -> str:
     kind = shared_file_system(path)
     why = f"on {kind}, which several machines may share," if kind else "where WAL was not possible, or once was not,"
     return f"{why} the store has a rollback journal: as safe, but slower, and writers and readers wait for each other"
-
-
-def shared_file_system(path: Path) -> str | None:
-    """The type of a file system where WAL cannot be trusted, or None; known from the mount table."""
-    try:
-        table = Path("/proc/self/mounts").read_text(errors="replace")
-    except OSError:
-        return None
-    kind = mount_type(table, path.resolve())
-    return kind if re.fullmatch(SHARED_FILE_SYSTEMS, kind) else None
-
-
-def mount_type(table: str, path: Path) -> str:
-    """Type of the file system that holds the absolute `path`, by the text of a mount table; empty when unknown."""
-    best, kind = -1, ""
-    for line in table.splitlines():
-        fields = line.split(" ")
-        if len(fields) < 3:
-            continue
-        point = Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), fields[1]))
-        # Later lines cover earlier ones that are mounted at the same place.
-        if len(point.parts) >= best and path.is_relative_to(point):
-            best, kind = len(point.parts), fields[2]
-    return kind
 
 
 @contextmanager

@@ -166,7 +166,8 @@ def recorder(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder
 
 def begin(bench: Bench, writer: Writer, run: str) -> Recorder:
     record = Recorder(writer, run, Experiment.model_validate(SPEC), bench.files)
-    record.begin("cpu", "cpu", {"device": "cpu"}, {"data": "d"}, False)
+    [newest] = bench.rows("SELECT ifnull(max(id), 0) AS id FROM attempts WHERE run = :run", run)
+    record.begin("cpu", "cpu", {"device": "cpu"}, {"data": "d"}, False, newest[0])
     return record
 
 

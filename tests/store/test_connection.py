@@ -16,10 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store import connection
-from store.connection import connect, connect_readonly, mount_type, now, transaction
+from store import connection, mounts
+from store.connection import connect, connect_readonly, now, transaction
 from store.errors import NoStore, StoreError
 from store.migrations import STEPS
+from store.mounts import mount_type
 from store.reading import Reader
 from store.writing import Writer
 
@@ -379,7 +380,7 @@ filer:/vol/tools /net/tools nfs4 rw,relatime,vers=4.1 0 0
 )
 def test_real_mount_tables_tell_where_machines_share_a_file(place: str, kind: str, shared: bool) -> None:
     assert mount_type(REAL, Path(place)) == kind
-    assert bool(re.fullmatch(connection.SHARED_FILE_SYSTEMS, kind)) == shared
+    assert bool(re.fullmatch(mounts.SHARED_FILE_SYSTEMS, kind)) == shared
 
 
 def test_a_file_system_without_shared_memory_is_found_by_trying(path: Path) -> None:
@@ -402,8 +403,8 @@ def test_what_is_said_of_the_journal_names_the_file_system(path: Path, monkeypat
 def test_every_kind_of_shared_file_system_is_known() -> None:
     shared = ["nfs", "nfs4", "lustre", "gpfs", "beegfs", "cifs", "smb3", "fuse.sshfs", "9p", "fuse.glusterfs", "ceph"]
     local = ["ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay", "apfs", "fuse.ext2", "f2fs", ""]
-    assert all(re.fullmatch(connection.SHARED_FILE_SYSTEMS, kind) for kind in shared)
-    assert not any(re.fullmatch(connection.SHARED_FILE_SYSTEMS, kind) for kind in local)
+    assert all(re.fullmatch(mounts.SHARED_FILE_SYSTEMS, kind) for kind in shared)
+    assert not any(re.fullmatch(mounts.SHARED_FILE_SYSTEMS, kind) for kind in local)
 
 
 def test_on_a_shared_file_system_the_store_uses_a_rollback_journal(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,6 +120,9 @@ LATER = {
     5: {
         "machine": "INSERT INTO machine (id, attempt, at, seconds, images) VALUES (15, 3, 'a', 1.5, 100)",
     },
+    6: {
+        "checkpoints": "INSERT INTO checkpoints VALUES (7, 'p', 1, 's', 3, 'c')",
+    },
 }
 """A row of every table that a later schema brought."""
 

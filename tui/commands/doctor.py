@@ -177,8 +177,9 @@ def _cards(seen: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _store() -> Iterator[Finding]:
-    from store.connection import connect_readonly, copies_of, journal_note, mount_type, shared_file_system
+    from store.connection import connect_readonly, copies_of, journal_note
     from store.migrations import STEPS
+    from store.mounts import mount_type, shared_file_system
 
     path = db()
     yield Finding("sqlite", "well", f"{sqlite3.sqlite_version} (3.38 or newer is needed)")
