@@ -145,6 +145,13 @@ def _subsets(run_id: str, searches: Mapping[str, Found], data: Dataset, db: Path
     return found
 
 
+def _room(octets: float) -> str:
+    """Bytes in whole units of a disk, with a digit after the point where these are few; never with an exponent."""
+    if octets < 1e8:
+        return f"{octets / 1e6:.0f} MB"
+    return f"{octets / 1e9:.1f} GB" if octets < 9.95e9 else f"{octets / 1e9:.0f} GB"
+
+
 Paths = dict[tuple[str, int], dict[int, float]]
 """Prunable sparsity after every round of a search with a seed."""
 
@@ -289,8 +296,8 @@ class _Attempt:
             self.full.discard(disk.what)
         elif disk.free < max(least, needed) and disk.what not in self.full:
             self.full.add(disk.what)
-            why = f", and the run still needs about {needed / 1e9:.2g} GB" if needed > disk.free else ""
-            room = f"{disk.free / 1e9:.2g} of {disk.total / 1e9:.3g} GB are free for the {disk.what} in {disk.folder}"
+            why = f", and the run still needs about {_room(needed)}" if needed > disk.free else ""
+            room = f"{_room(disk.free)} of {_room(disk.total)} are free for the {disk.what} in {disk.folder}"
             self.record.alert("disk nearly full", room + why, disk.what, again=True)
 
     def _to_be_written(self, planned: Cost, paths: Paths) -> int:

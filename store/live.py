@@ -21,8 +21,8 @@ from store.answers import Check, checks_of
 from store.errors import StoreError
 from store.files import engine_log
 from store.reading import Reader
-from store.report import answer, cost, curves, samples
 from store.report import checks as report_checks
+from store.report import cost, curves, samples
 
 if TYPE_CHECKING:
     from store.comparing import Comparison
@@ -186,11 +186,11 @@ class Past:
     step: str
     members: int
     epochs: int
-    """Of its longest training."""
+    """Of the schedule of its longest training: those that it came to, as it may stop early; until then, planned."""
     images: int
     """Training images, charged in full."""
     seconds: float
-    """Time its trainings took; those that another run or search has done took none here."""
+    """Time its trainings took, whichever search asked for them; those that another run has done took none here."""
     removed: int | None
     """Prunable weights that its ticket lacks of those alive when it began; None before it has a ticket."""
     sparsity: float
@@ -483,6 +483,10 @@ class Live:
     def runs(self, seconds: float = math.inf) -> tuple[Run, ...]:
         """Every run, the newest first. Figures that this thread would work on for longer than `seconds` are left out
         at first: `behind` says so, and the next call goes on."""
+        with self._reader.moment():
+            return self._listed(seconds)
+
+    def _listed(self, seconds: float) -> tuple[Run, ...]:
         rows = self._reader.rows(f"{LISTED} ORDER BY r.created DESC, r.id")
         self._standings = {row["id"]: self._standings[row["id"]] for row in rows if row["id"] in self._standings}
         until = time.thread_time() + seconds
@@ -498,6 +502,10 @@ class Live:
 
     def preview(self, run: str) -> Preview | None:
         """A run at a glance; None when it has been deleted."""
+        with self._reader.moment():
+            return self._previewed(run)
+
+    def _previewed(self, run: str) -> Preview | None:
         known = self._known(run)
         if known is None:
             return None
@@ -516,6 +524,10 @@ class Live:
     def view(self, run: str, focus: Focus | None = None, before: bool = False) -> View | None:
         """All of a run; without a focus, the first search that turns. None when the run has been deleted. `before`:
         with the curves of the rounds before that in focus."""
+        with self._reader.moment():
+            return self._viewed(run, focus, before)
+
+    def _viewed(self, run: str, focus: Focus | None, before: bool) -> View | None:
         known = self._known(run)
         if known is None:
             return None
@@ -544,7 +556,8 @@ class Live:
         """These runs beside each other, without those that have been deleted."""
         from store.comparing import compare  # the first screen does without
 
-        return compare(self._reader, runs)
+        with self._reader.moment():
+            return compare(self._reader, runs)
 
     def _known(self, run: str) -> tuple[Run, _Memory] | None:
         rows = self._reader.rows(f"{LISTED} WHERE r.id = ?", (run,))
@@ -732,7 +745,8 @@ class Live:
 
     def _rounds(self, run: Run, lane: Lane, masks: dict[int, dict[int | None, tuple[Layer, ...]]]) -> tuple[Past, ...]:
         rows = self._reader.rows(
-            "SELECT x.round, x.step, count(m.member) AS members, ifnull(max(t.epochs), 0) AS epochs,"
+            "SELECT x.round, x.step, count(m.member) AS members, ifnull(max(iif(t.state = 'done',"
+            " (SELECT max(epoch) FROM epochs WHERE training = t.id), t.epochs)), 0) AS epochs,"
             " ifnull(x.images, 0) AS images, ifnull(sum(t.seconds), 0.0) AS seconds, x.sparsity, k.start_step"
             " FROM searches AS s JOIN rounds AS x ON x.search = s.id LEFT JOIN tickets AS k ON k.round = x.id"
             " LEFT JOIN members AS m ON m.round = x.id LEFT JOIN trainings AS t ON t.id = m.training"
@@ -796,13 +810,13 @@ class Live:
 
     def _checks(self, run: str, memory: _Memory) -> tuple[Check, ...]:
         """Answers with their curves, which are means that SQLite takes again and again: only when there are others."""
-        rows = answer(self._reader, report_checks(run))
+        rows = self._reader.rows(report_checks(run))
         points = self._reader.rows(
             "SELECT count(*) AS points FROM checks AS c JOIN points AS p ON p.[check] = c.id WHERE c.run = ?", (run,)
         )
         if memory.answered != (rows, points):
             memory.answered = (rows, points)
-            memory.checks = checks_of(rows, answer(self._reader, curves(run)))
+            memory.checks = checks_of(rows, self._reader.rows(curves(run)))
         return memory.checks
 
     # Words

@@ -75,6 +75,17 @@ class Reader:
         changed, self._version = version != self._version, version
         return changed
 
+    @contextmanager
+    def moment(self) -> Iterator[None]:
+        """What `rows` gives within is of one moment: those that go meanwhile are still there."""
+        with translated(self.path):
+            self._conn.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if self._conn.in_transaction:  # a disk that failed has ended it
+                self._conn.execute("ROLLBACK")
+
     def close(self) -> None:
         self._conn.close()
 

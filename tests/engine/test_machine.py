@@ -147,7 +147,7 @@ def test_a_run_leaves_samples_and_tells_once_of_guessing_and_of_a_disk_until_it_
     assert set(power) == {None}, "a processor has no meter"
     told = bench.rows("SELECT kind, subject, round, message FROM alerts WHERE run = :run ORDER BY id", run)
     disk = [message for kind, _, _, message in told if kind == "disk nearly full"]
-    assert [message[:26] for message in disk] == ["0.9 of 100 GB are free for", "0.7 of 100 GB are free for"]
+    assert [message[:26] for message in disk] == ["0.9 GB of 100 GB are free ", "0.7 GB of 100 GB are free "]
     chance = [(subject, place, message) for kind, subject, place, message in told if kind == "chance"]
     assert sorted(subject for subject, _, _ in chance) == ["arm again", "arm dense"]
     data = load(Data())
@@ -202,6 +202,8 @@ def test_a_disk_is_nearly_full_when_the_run_still_needs_more_than_is_free(tmp_pa
         assert needed == 4 * whole * 3, "the start, and two trainings of three; a weight has four bytes"
         for free in (5e9, 3e9, 3.9e9, 6e9, 3e9):
             attempt._watch(Disk("files", bench.files, int(free), int(100e9)), int(4e9))
+        attempt._watch(Disk("store", bench.files, int(20e9), int(2e12)), int(120e9))
         attempt.record.flush()
-    words = f"3 of 100 GB are free for the files in {bench.files}, and the run still needs about 4 GB"
-    assert bench.rows("SELECT message FROM alerts WHERE run = :run", run) == [(words,), (words,)]
+    words = f"3.0 GB of 100 GB are free for the files in {bench.files}, and the run still needs about 4.0 GB"
+    large = f"20 GB of 2000 GB are free for the store in {bench.files}, and the run still needs about 120 GB"
+    assert bench.rows("SELECT message FROM alerts WHERE run = :run", run) == [(words,), (words,), (large,)]

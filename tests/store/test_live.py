@@ -8,6 +8,7 @@ import pytest
 
 from store import editing, report
 from store.answers import Point
+from store.comparing import Comparison
 from store.live import Chosen, Focus, Live, Published, Round, Trace, View, forecast
 from store.writing import Writer
 
@@ -115,6 +116,50 @@ def test_curves_of_the_weights_to_rewind_to_end_at_their_step(path: Path, writer
     assert (within_an_epoch.epochs, within_an_epoch.begun) == (3, 0)
     assert within_an_epoch.images == (1197, 2394, 40 * 1197 // 19)
     assert (less_than_one.epochs, less_than_one.begun, less_than_one.images) == (1, 0, (448,))
+
+
+@pytest.mark.parametrize("look", ["view", "preview", "runs", "comparison"])
+def test_a_run_that_is_deleted_while_it_is_looked_at_is_seen_whole_and_then_gone(
+    path: Path, writer: Writer, colt: str, look: str, monkeypatch
+):
+    epoch(writer, 1, 1, 0.5)
+    editing.set_state(writer.conn, colt, "stopped")
+    looks = {
+        "view": lambda live: live.view(colt),
+        "preview": lambda live: live.preview(colt),
+        "runs": lambda live: live.runs(),
+        "comparison": lambda live: live.comparison((colt,)),
+    }
+    live, whole = Live(path), looks[look](Live(path))
+    rows, asked = live._reader.rows, []
+
+    def slow(sql, params=()):
+        if asked == [1]:
+            editing.delete_run(writer.conn, colt, path.parent)
+        asked.append(1)
+        return rows(sql, params)
+
+    monkeypatch.setattr(live._reader, "rows", slow)
+    assert looks[look](live) == whole
+    assert len(asked) > 1
+    assert looks[look](live) == {"view": None, "preview": None, "runs": (), "comparison": Comparison((), (), ())}[look]
+
+
+def test_a_round_tells_the_epochs_that_its_trainings_came_to(path: Path, writer: Writer, colt: str):
+    def told() -> int:
+        view = Live(path).view(colt)
+        assert view is not None
+        assert view.turn is not None
+        return view.turn.rounds[0].epochs
+
+    for number in (1, 2, 3):
+        epoch(writer, 1, number, 0.5)
+    epoch(writer, 2, 1, 0.5)
+    assert told() == 4, "what its recipe has"
+    writer.update("trainings", {"id": 1}, {"state": "done"})
+    assert told() == 4, "one member may still come to that"
+    writer.update("trainings", {"id": 2}, {"state": "done"})
+    assert told() == 3, "both were stopped early"
 
 
 def test_a_snapshot_of_an_unchanged_store_equals_the_last_one(path: Path, writer: Writer, colt: str):

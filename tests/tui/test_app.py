@@ -690,6 +690,24 @@ def test_a_file_that_is_no_store_is_said_in_one_line(tmp_path):
     assert path.read_text().startswith("shopping")
 
 
+def test_a_store_that_cannot_be_made_sense_of_is_said_once_and_shown_when_it_can(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    whole = one(store, "SELECT spec FROM runs")
+
+    async def scenario(app, pilot):
+        said: list[str] = []
+        monkeypatch.setattr(app, "say", lambda words, severity="": said.append(severity))
+        await open_run(app, pilot)
+        change(store, "UPDATE runs SET spec = '[]'")
+        await until(pilot, lambda: "error" in said)
+        await pilot.pause(2.5)
+        assert said == ["error"]
+        change(store, "UPDATE runs SET spec = ?, note = 'mended'", whole)
+        await until(pilot, lambda: app.screen.run.note == "mended")
+
+    drive(store, scenario)
+
+
 HOSTILE = "\x1b[2J\x1b]0;owned\x07[bold red]markup[/] \u202etxet\u202c " + "x" * 10_000
 
 

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from store.live import Live, Sample
@@ -17,7 +17,7 @@ from tests.tui.test_app import change, drive, one, open_run, panel, running, sho
 from tui.app.screens.run import KINDS
 from tui.app.widgets import machine
 from tui.app.widgets.panel import Scene
-from tui.app.wording import energy
+from tui.app.wording import count, energy, size
 
 __all__ = ["running", "store"]
 
@@ -71,6 +71,18 @@ def test_rates_of_a_steady_training_are_its_speed_however_its_epochs_are_counted
 
 def test_energy_is_said_in_the_unit_that_fits():
     assert [energy(joules) for joules in (900.0, 84_600.0, 7.2e6, 9e9)] == ["0.25 Wh", "23.5 Wh", "2 kWh", "2.5 MWh"]
+
+
+@given(st.floats(1.0, 9e14))
+@example(999.7e6)
+@example(2e12)
+def test_no_figure_with_a_unit_is_written_with_an_exponent(number):
+    units = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
+    units |= {"Wh": 3.6e3, "kWh": 3.6e6, "MWh": 3.6e9} | {"": 1, "M": 1e6, "G": 1e9, "T": 1e12}
+    for told in (size(number), count(number), energy(min(number, 3e12))):
+        figure, unit = re.fullmatch(r"(\d[\d .]*?) ?([A-Za-z]*)", told).groups()
+        true = min(number, 3e12) if unit.endswith("h") else number
+        assert float(figure.replace(" ", "")) * units[unit] == pytest.approx(true, rel=5.1e-3, abs=0.51)
 
 
 def test_a_real_run_shows_what_its_engine_sampled(store):

@@ -431,7 +431,7 @@ def test_many_alerts_leave_the_log_some_lines_and_can_be_paged_through_alone(ala
             *(run, f"alert {i} of many"),
         )
     text = panel_text(alarmed, 6, 78, 12)
-    assert "32 in all: w shows them" in text
+    assert "32 in all: e shows them" in text
     assert "alert 29 of many" in text
     assert text.count("\n") < 12
     scene = Scene(view(alarmed), level=2)

@@ -148,6 +148,20 @@ def test_a_long_answer_says_that_it_is_cut_and_is_written_whole(store, tmp_path)
     assert (tmp_path / "query-1.csv").read_text() == (tmp_path / "query-2.csv").read_text()
 
 
+def test_an_answer_that_breaks_off_leaves_no_file_that_would_read_like_the_whole(store, tmp_path):  # noqa: F811
+    broken = "abs(CASE WHEN i = 900 THEN -9223372036854775807 - 1 ELSE i END)"
+    many = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) SELECT {broken} FROM n"
+
+    async def scenario(app, pilot):
+        await opened(app, pilot)
+        app.screen.query_one("#sql", TextArea).text = many
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: "integer overflow" in shown(app))
+
+    drive(store, scenario, (120, 40))
+    assert not list(tmp_path.glob("*.csv"))
+
+
 def test_a_query_is_saved_found_again_and_deleted_after_a_question(store):  # noqa: F811
     async def scenario(app, pilot):
         await opened(app, pilot)

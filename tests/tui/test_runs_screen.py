@@ -11,6 +11,7 @@ from textual.widgets import Input
 
 from store.live import Live
 from tests.tui.test_app import change, drive, one, running, shown, store, until
+from tui.app import watching
 from tui.app.screens.run import RunScreen
 from tui.app.screens.runs import RunsScreen
 from tui.app.widgets.canvas import Canvas
@@ -43,6 +44,22 @@ def several(store: Path) -> Path:
             *(run, created, created, images, images / 1000, created),
         )
     return store
+
+
+def test_runs_compared_are_read_once_though_the_list_lacks_figures(several, monkeypatch):
+    monkeypatch.setattr(watching, "LISTING_SECONDS", (-1.0, -1.0))  # so that none are ever read
+    looks: list[tuple[str, ...]] = []
+    look = Live.comparison
+    monkeypatch.setattr(Live, "comparison", lambda live, runs: looks.append(tuple(runs)) or look(live, runs))
+
+    async def scenario(app, pilot):
+        await until(pilot, lambda: len(ids(app)) == 3)
+        app.open_compare(tuple(ids(app)))
+        await until(pilot, lambda: bool(looks))
+        await pilot.pause(2.0)
+        assert len(looks) == 1
+
+    drive(several, scenario)
 
 
 def ids(app) -> list[str]:

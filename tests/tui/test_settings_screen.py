@@ -118,3 +118,19 @@ def test_changes_are_parted_where_no_quote_or_bracket_holds_them(text, changes):
 @given(st.lists(st.text(alphabet="abc=.1 ,", min_size=1).map(str.strip).filter(bool)))
 def test_changes_that_are_joined_are_parted_again(changes):
     assert split_changes("; ".join(changes)) == changes
+
+
+def test_a_store_that_goes_bad_under_the_form_of_its_run_is_said_in_it(store):  # noqa: F811
+    async def scenario(app, pilot):
+        await opened(app, pilot, "N")
+        for path in store.parent.glob(f"{store.name}*"):
+            if path.is_file():
+                path.unlink()
+        store.write_text("shopping list\n" * 100)
+        await type_value(app, pilot, "recipe.momentum", "0.5")
+        await until(pilot, lambda: "is not an SQLite database" in fault(app))
+        await pilot.press("enter")
+        await pilot.pause()
+        assert isinstance(app.screen, SettingsScreen)
+
+    drive(store, scenario, (200, 50))  # so that the path leaves room for what is wrong with it

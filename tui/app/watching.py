@@ -16,6 +16,7 @@ from textual.message import Message
 from store.comparing import Comparison
 from store.errors import StoreError
 from store.live import Focus, Live, Preview, Run, View
+from tui.crash import record
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -115,10 +116,11 @@ class Watch:
                 if shown is None or self._listed is None:
                     shown = self._answer(live, wish, shown)
                 failure = ""
-            except (StoreError, sqlite3.Error) as error:
-                if str(error) != failure:
-                    failure = str(error)
-                    self._app.post_message(StoreFailed(failure))
+            except Exception as error:  # whatever it is: without this thread the screen would stand still
+                if repr(error) != failure:
+                    failure = repr(error)
+                    own = isinstance(error, StoreError | sqlite3.Error)
+                    self._app.post_message(StoreFailed(str(error) if own else record(error)))
                 if live is not None:
                     live.close()
                     live, shown = None, None
@@ -128,8 +130,8 @@ class Watch:
             live.close()
 
     def _behind(self, live: Live) -> bool:
-        """Whether the list that is on the screen lacks figures."""
-        return live.behind and not self._wish.whole
+        """Whether the list lacks figures, where that is what is shown."""
+        return live.behind and not self._wish.whole and not self._wish.compared
 
     def _answer(self, live: Live, wish: Wish, shown: object) -> object:
         """Read what is wished for, and hand it over where it differs from what was."""

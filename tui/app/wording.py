@@ -11,6 +11,9 @@ from tui.plain import plain
 
 DASH = "–"
 
+ALMOST = 0.9995
+"""Of a larger unit, from which three digits of the smaller one would be rounded to a thousand of them: "1e+03 MB"."""
+
 
 def percent(fraction: float | None, decimals: int = 1) -> str:
     """0.913 → "91.3 %"."""
@@ -36,15 +39,15 @@ def count(number: float) -> str:
     if number < 1e6:
         return f"{number:,.0f}".replace(",", " ")
     for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
-        if number >= size:
+        if number >= ALMOST * size:
             return f"{number / size:.3g} {unit}"
     return str(number)
 
 
 def size(octets: float) -> str:
     """Bytes, in decimal units."""
-    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if octets >= unit:
+    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if octets >= ALMOST * unit:
             return f"{octets / unit:.3g} {name}"
     return f"{octets:.0f} B"
 
@@ -53,7 +56,7 @@ def energy(joules: float) -> str:
     """84600 → "23.5 Wh"."""
     hours = joules / 3600
     for size, unit in ((1e6, "MWh"), (1e3, "kWh")):
-        if hours >= size:
+        if hours >= ALMOST * size:
             return f"{hours / size:.3g} {unit}"
     return f"{hours:.3g} Wh"
 

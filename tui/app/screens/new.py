@@ -261,12 +261,15 @@ class NewScreen(PlaceScreen):
         """The experiment of a preset, or of the run that one starts again from.
 
         Raises:
-            PresetError: a change is wrong, or the run has been deleted.
+            PresetError: a change is wrong, the run has been deleted, or the store cannot be read.
         """
         if preset != AGAIN or self._like is None:
             return load(preset, sets, seeds)
-        with Reader(self.tombola.db) as reader:
-            rows = reader.rows("SELECT spec FROM runs WHERE id = ?", (self._like.id,))
+        try:
+            with Reader(self.tombola.db) as reader:
+                rows = reader.rows("SELECT spec FROM runs WHERE id = ?", (self._like.id,))
+        except StoreError as error:
+            raise PresetError(str(error)) from None
         if not rows:
             raise PresetError(f"{self._like.id} has been deleted: choose a preset")
         return again(json.loads(rows[0]["spec"]), f"run {self._like.id}", sets, seeds)

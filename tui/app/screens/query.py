@@ -248,12 +248,16 @@ class QueryScreen(PlaceScreen):
     @work(thread=True, group="export", exit_on_error=False)
     def _export(self, sql: str) -> None:
         path = next(p for i in itertools.count(1) if not (p := Path.cwd() / f"query-{i}.csv").exists())
+        begun = False
         try:
             with Reader(self.tombola.db) as reader:
                 columns, rows = reader.query(sql, self._gone)
                 with path.open("x", encoding="utf-8", newline="") as stream:
+                    begun = True
                     count = write_csv(stream, columns, rows)
         except (StoreError, sqlite3.Error, OSError) as error:
+            if begun:  # what is there is a part, and would read like the whole
+                path.unlink(missing_ok=True)
             self.app.call_from_thread(self.tombola.say, f"{path.name}: {error}", "error")
         except KeyboardInterrupt:
             path.unlink(missing_ok=True)

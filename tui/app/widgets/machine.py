@@ -62,7 +62,8 @@ def figures(view: View) -> list[Figure]:
 
     def add_bytes(name: str, key: str, words: str, colour: int) -> None:
         most = max((getattr(one, key) or 0 for one in _all(worked)), default=0)
-        add(name, key, words, colour, 1e-9 if most >= 1e9 else 1e-6)  # as `size` writes it
+        unit = next((unit for unit in (1e12, 1e9) if most >= unit), 1e6)  # as `size` writes it
+        add(name, key, words, colour, 1 / unit)
 
     add("card busy", "card_use", percent(newest.card_use, 0), 1, 100, 100.0)
     add("power", "power", _unit(newest.power, "W"), 1)

@@ -46,7 +46,7 @@ def _above(scene: Scene, width: int, height: int) -> list[Text]:
     if len(alerts) > room:
         alerts = [
             *alerts[: room - 1],
-            Text(f"{ALERT} {len(scene.view.alerts)} in all: w shows them alone", ALARM),
+            Text(f"{ALERT} {len(scene.view.alerts)} in all: e shows them alone", ALARM),
         ]
     rule = [Text("─" * width, DIM, no_wrap=True)] if gone or alerts else []
     return [*gone, *alerts, *rule]
