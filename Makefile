@@ -9,7 +9,7 @@ VENV   = .venv
 BIN    = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test smoke bench bench-gpu picture clean FORCE
+.PHONY: help demo test smoke bench bench-gpu picture snapshots clean FORCE
 
 help:            ## say what can be made
 	@echo 'make TARGET [PYTHON=python3.12]'
@@ -38,6 +38,9 @@ bench-gpu: $(VENV)/installed-dev  ## measure speed and memory on a card; within 
 
 picture: $(VENV)/installed-dev  ## draw the README's picture of the app again
 	$(BIN)/python -m tests.tui.picture
+
+snapshots: $(VENV)/installed-dev  ## draw the screens that the tests hold the app to again, as they are now
+	$(BIN)/python -m tests.tui.snapshots
 
 clean:           ## remove .venv and everything that was built
 	rm -rf $(VENV) build dist .ruff_cache .mypy_cache .pytest_cache .hypothesis .import_linter_cache

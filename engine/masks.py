@@ -70,20 +70,21 @@ def prune_lowest(scores: Mapping[str, Tensor], mask: Mask, pool: Sequence[str], 
         ValueError: a living weight's score is not finite, or fewer than `count` live.
     """
     living = torch.cat([mask[name].flatten() for name in pool])
-    size = torch.cat([scores[name].flatten() for name in pool])[living]
+    size = torch.cat([scores[name].flatten() for name in pool])
+    if not living.all():  # picking out all costs as much as finding the threshold
+        size = size[living]
     if not 0 <= count <= len(size):
         raise ValueError(f"cannot prune {count} of {len(size)} weights")
-    if not torch.isfinite(size).all():
+    if len(size) and not all(torch.isfinite(end) for end in torch.aminmax(size)):  # NaN comes through both
         raise ValueError("weights that are not finite cannot be ranked")
     pruned = dict(mask)
     if count == 0:
         return pruned
     threshold = size.kthvalue(count).values
     goes = size < threshold
-    ties = (size == threshold).nonzero()[: count - int(goes.sum()), 0]
+    ties = (size == threshold).nonzero()[: count - int(torch.count_nonzero(goes)), 0]
     goes[ties] = True
-    kept = living.clone()
-    kept[living] = ~goes
+    kept = living.masked_scatter(living, ~goes)
     for name, part in zip(pool, kept.split([mask[name].numel() for name in pool]), strict=True):
         pruned[name] = part.view(mask[name].shape).clone()
     return pruned
@@ -122,10 +123,10 @@ def overlaps(before: Mask, members: Sequence[Mask]) -> list[Overlap]:
     rows = []
     for (a, first), (b, second) in combinations(enumerate(members), 2):
         for layer, living in before.items():
-            n = int(living.sum())
+            n = int(torch.count_nonzero(living))
             for sets in ("kept", "removed"):
                 in_a, in_b = (m[layer] if sets == "kept" else living & ~m[layer] for m in (first, second))
-                count_a, count_b, both = int(in_a.sum()), int(in_b.sum()), int((in_a & in_b).sum())
+                count_a, count_b, both = (int(torch.count_nonzero(found)) for found in (in_a, in_b, in_a & in_b))
                 expected = count_a * count_b / n if n else 0.0
                 either = count_a + count_b - both
                 rows.append(Overlap(layer, sets, a, b, n, count_a, count_b, both, either, expected))

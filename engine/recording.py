@@ -553,8 +553,8 @@ def layer_rows(ticket: Ticket, weights: list[Weight]) -> list[dict[str, Any]]:
                     "kind": weight.kind,
                     "prunable": int(weight.name in ticket.mask),
                     "total": weight.count,
-                    "before": int(before[weight.name].sum()),
-                    "alive": int(mask[weight.name].sum()) if weight.name in mask else weight.count,
+                    "before": int(torch.count_nonzero(before[weight.name])),
+                    "alive": int(torch.count_nonzero(mask[weight.name])) if weight.name in mask else weight.count,
                 }
             )
     return rows

@@ -365,7 +365,7 @@ class _Attempt:
         kinds = turning.context.kinds
         if done:
             ticket = turning.tickets[done]
-            alive = {layer: int(mask.sum()) for layer, mask in ticket.mask.items()}
+            alive = {layer: int(torch.count_nonzero(mask)) for layer, mask in ticket.mask.items()}
             held = {kind: masks.alive(ticket.before, [n for n in kinds if kinds[n] == kind]) for kind in kinds.values()}
             loss = {kind: gone / held[kind] if held[kind] else 0.0 for kind, gone in turning.removed(done).items()}
         try:

@@ -80,7 +80,7 @@ class Training:
     def weights(self) -> int:
         """Weights of conv, linear and norm layers that its mask keeps."""
         count = sum(tensor.numel() for name, tensor in self.start.items() if name.endswith(".weight"))
-        return count - sum(int((~keep).sum()) for keep in self.pruned.values())
+        return count - sum(int(torch.count_nonzero(~keep)) for keep in self.pruned.values())
 
     @property
     def draws(self) -> tuple[str | int, ...]:

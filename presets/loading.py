@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,10 +51,11 @@ def own_folder() -> Path:
 
 def listing() -> list[PresetInfo]:
     """Every preset that goes by a name: the person's own first, which hide shipped ones of the same name."""
+    shelf = _Shelf()
     found: dict[str, PresetInfo] = {}
-    for path, own in _places():
+    for path, own in shelf.places:
         if path.stem not in found:
-            found[path.stem] = _info(path, own)
+            found[path.stem] = _info(shelf, path, own)
     return sorted(found.values(), key=lambda info: (not info.own, info.group, info.name))
 
 
@@ -63,7 +65,7 @@ def source(name_or_path: str) -> str:
     Raises:
         PresetError: there is no such preset, or its file cannot be read.
     """
-    return _text(_find(name_or_path))
+    return _text(_Shelf().find(name_or_path))
 
 
 def load(name_or_path: str, sets: Sequence[str] = (), seeds: Sequence[int] | None = None) -> Experiment:
@@ -72,12 +74,9 @@ def load(name_or_path: str, sets: Sequence[str] = (), seeds: Sequence[int] | Non
     Raises:
         PresetError: the preset cannot be found or read, or a key or value is wrong.
     """
-    path = _find(name_or_path)
-    layers = _layers(path)
-    tables: dict[str, Any] = {}
-    for layer in reversed(layers):
-        tables = merged(tables, layer.tables)
-    return _overridden(tables, layers, name_or_path, sets, seeds)
+    shelf = _Shelf()
+    layers = shelf.layers(shelf.find(name_or_path))
+    return _overridden(_merged(layers), layers, name_or_path, sets, seeds)
 
 
 def again(
@@ -130,39 +129,93 @@ def parse_set(text: str) -> tuple[tuple[str, ...], Any]:
 # Finding and reading files
 
 
-def _places() -> Iterable[tuple[Path, bool]]:
-    folder = own_folder()
-    if folder.is_dir():
-        yield from ((path, True) for path in sorted((*folder.glob("*.toml"), *folder.glob("*/*.toml"))))
-    shipped = Path(str(files("presets")))
-    yield from ((path, False) for path in sorted(shipped.glob("*/*.toml")))
+class _Shelf:
+    """The presets as one call sees them: the folders are looked through once at most, and each file is read once."""
+
+    def __init__(self) -> None:
+        self._read: dict[Path, dict[str, Any]] = {}
+
+    @cached_property
+    def places(self) -> list[tuple[Path, bool]]:
+        """The file of every preset that goes by a name, and whether it is the person's own; those come first."""
+        folder, shipped = own_folder(), Path(str(files("presets")))
+        own = sorted((*folder.glob("*.toml"), *folder.glob("*/*.toml"))) if folder.is_dir() else []
+        return [(path, True) for path in own] + [(path, False) for path in sorted(shipped.glob("*/*.toml"))]
+
+    def find(self, name_or_path: str, beside: Path | None = None) -> Path:
+        """The file of a name or path; a relative path starts in the working folder or, given `beside`, in that file's.
+
+        Raises:
+            PresetError: there is no preset of this name.
+        """
+        if "\0" in name_or_path or not name_or_path.strip():
+            raise PresetError("a preset is a name or the path of a TOML file")
+        if "/" in name_or_path or name_or_path.endswith(".toml"):
+            path = Path(name_or_path).expanduser()
+            return path if beside is None else beside.parent / path
+        if (named := self._named.get(name_or_path)) is not None:
+            return named
+        names = [path.stem for path, _ in self.places]
+        raise PresetError(
+            f"no preset {shown(name_or_path)}{nearest(name_or_path, names)} (presets: {', '.join(names)})"
+        )
+
+    @cached_property
+    def _named(self) -> dict[str, Path]:
+        return {path.stem: path for path, _ in reversed(self.places)}  # of one name, the first counts
+
+    def layers(self, path: Path) -> list[_Layer]:
+        """A preset and all it extends, the preset itself first, without the key `extends`.
+
+        Raises:
+            PresetError: one cannot be found or read, or they go round in a circle.
+        """
+        layers: list[_Layer] = []
+        seen: list[Path] = []
+        following: Path | None = path
+        while following is not None:
+            here = following.resolve()
+            if here in seen:
+                circle = " → ".join(place.name for place in (*seen, here))
+                raise PresetError(f"{path}: extends: {circle} goes round in a circle")
+            seen.append(here)
+            tables = dict(self._tables(following))
+            base = tables.pop("extends", None)
+            if base is not None and not isinstance(base, str):
+                raise PresetError(f"{following}: extends: must be the name or path of one preset, not {shown(base)}")
+            layers.append(_Layer(str(following), tables))
+            try:
+                following = None if base is None else self.find(base, beside=following)
+            except PresetError as error:
+                raise PresetError(f"{layers[-1].label}: extends: {error}") from None
+        return layers
+
+    def _tables(self, path: Path) -> dict[str, Any]:
+        if path not in self._read:
+            try:
+                self._read[path] = tomllib.loads(_text(path))
+            except ValueError as error:
+                raise PresetError(f"{path}: not TOML: {' '.join(str(error).split())}") from None
+            except RecursionError:
+                raise PresetError(f"{path}: not TOML that can be read: nested too deeply") from None
+        return self._read[path]
 
 
-def _info(path: Path, own: bool) -> PresetInfo:
+def _info(shelf: _Shelf, path: Path, own: bool) -> PresetInfo:
     group = "own" if own and path.parent == own_folder() else path.parent.name
     try:
-        tables: dict[str, Any] = {}
-        for layer in reversed(_layers(path)):
-            tables = merged(tables, layer.tables)
+        tables = _merged(shelf.layers(path))
     except PresetError as error:
         return PresetInfo(path.stem, group, "", "", "", path, own, str(error))
     title, paper, expect = (str(tables.get(key, "")) for key in ("title", "paper", "expect"))
     return PresetInfo(path.stem, group, title, paper, expect, path, own)
 
 
-def _find(name_or_path: str, beside: Path | None = None) -> Path:
-    """The file of a name or path; a relative path starts in the working folder or, given `beside`, in that file's."""
-    if "\0" in name_or_path or not name_or_path.strip():
-        raise PresetError("a preset is a name or the path of a TOML file")
-    if "/" in name_or_path or name_or_path.endswith(".toml"):
-        path = Path(name_or_path).expanduser()
-        return path if beside is None else beside.parent / path
-    names = []
-    for path, _ in _places():
-        if path.stem == name_or_path:
-            return path
-        names.append(path.stem)
-    raise PresetError(f"no preset {shown(name_or_path)}{nearest(name_or_path, names)} (presets: {', '.join(names)})")
+def _merged(layers: Sequence[_Layer]) -> dict[str, Any]:
+    tables: dict[str, Any] = {}
+    for layer in reversed(layers):
+        tables = merged(tables, layer.tables)
+    return tables
 
 
 def _text(path: Path) -> str:
@@ -176,34 +229,6 @@ def _text(path: Path) -> str:
         raise PresetError(f"{path}: {(error.strerror or str(error)).lower()}") from None
     except UnicodeDecodeError:
         raise PresetError(f"{path}: not UTF-8 text") from None
-
-
-def _layers(path: Path) -> list[_Layer]:
-    """A preset and all it extends, the preset itself first, without the key `extends`."""
-    layers: list[_Layer] = []
-    seen: list[Path] = []
-    following: Path | None = path
-    while following is not None:
-        here = following.resolve()
-        if here in seen:
-            circle = " → ".join(place.name for place in (*seen, here))
-            raise PresetError(f"{path}: extends: {circle} goes round in a circle")
-        seen.append(here)
-        try:
-            tables = tomllib.loads(_text(following))
-        except ValueError as error:
-            raise PresetError(f"{following}: not TOML: {' '.join(str(error).split())}") from None
-        except RecursionError:
-            raise PresetError(f"{following}: not TOML that can be read: nested too deeply") from None
-        base = tables.pop("extends", None)
-        if base is not None and not isinstance(base, str):
-            raise PresetError(f"{following}: extends: must be the name or path of one preset, not {shown(base)}")
-        layers.append(_Layer(str(following), tables))
-        try:
-            following = None if base is None else _find(base, beside=following)
-        except PresetError as error:
-            raise PresetError(f"{layers[-1].label}: extends: {error}") from None
-    return layers
 
 
 # Overrides and checking

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
+from tui import cells
 from tui.plain import plain
 
 Point = tuple[float, float]
@@ -116,7 +117,7 @@ def draw(
         return "\n".join(_centred(pen.grey(text[: max(width, 0)]), min(len(text), width), width, height))
     x, y = (x_low, x_high), (y_low, y_high) = window(series, x_limits, y_limits)
     foot = _foot([_counted(one, x, y, width) for one in series], width, x_label, pen)[: height - 4]
-    head = [pen.grey(plain(y_label)[:width])] if y_label else []
+    head = [pen.grey(plain(y_label, width))] if y_label else []
     rows = height - len(foot) - len(head)
     x_marks = ticks(x_low, x_high, max(2, width // 8)) if x_ticks is None else x_ticks
     y_marks = (y_ticks or ticks)(y_low, y_high, max(3, rows // 2))
@@ -558,7 +559,7 @@ def _foot(series: Sequence[Series], width: int, x_label: str, pen: _Pen) -> list
             continue
         mark = pen.mark(one)
         label = plain(one.label, max(width - 3 - len(mark), 1))
-        size = 1 + len(mark) + len(label)
+        size = 1 + len(mark) + cells.width(label)
         if used and used + 2 + size > width:
             lines.append((text, used))
             text, used = "", 0
@@ -569,10 +570,10 @@ def _foot(series: Sequence[Series], width: int, x_label: str, pen: _Pen) -> list
     label = plain(x_label, width)
     if label:
         last, used = lines[-1]
-        if used and used + 2 + len(label) > width:
+        if used and used + 2 + cells.width(label) > width:
             lines.append(("", 0))
             last, used = "", 0
-        lines[-1] = (last + " " * (width - used - len(label)) + pen.grey(label), width)
+        lines[-1] = (last + " " * (width - used - cells.width(label)) + pen.grey(label), width)
     return [line for line, used in lines if used]
 
 

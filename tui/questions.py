@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import re
-import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from store.answers import Check
 from tui.app.wording import DASH, plural
+from tui.cells import width, wrap
 from tui.commands.output import table
 from tui.drawing import COLOURS, Series
 from tui.plain import plain
@@ -180,10 +180,10 @@ def part_lines(answer: Answer, columns: int, sentences: bool, indent: int = 4) -
         head.append("seeds")
         for row, part in zip(cells, parts, strict=True):
             row.append(str(part.seeds))
-    taken = sum(2 + max(map(len, column)) for column in zip(head, *cells, strict=True))
+    taken = sum(2 + max(map(width, column)) for column in zip(head, *cells, strict=True))
     room = columns - indent - taken
     said = [part.sentence if sentences or part.verdict == "none" else "" for part in parts]
-    if room < min(LEAST_LABEL, max(map(len, names))):
+    if room < min(LEAST_LABEL, max(map(width, names))):
         return [
             line
             for part, name, sentence in zip(parts, names, said, strict=True)
@@ -192,7 +192,7 @@ def part_lines(answer: Answer, columns: int, sentences: bool, indent: int = 4) -
                 *(wrapped(sentence, columns, indent + 2, indent + 2) if sentence else []),
             )
         ]
-    broken = [textwrap.wrap(name, room) or [""] for name in names]
+    broken = [wrap(name, room) or [""] for name in names]
     body = [
         [piece, *(row if i == 0 else [""] * len(row))]
         for pieces, row in zip(broken, cells, strict=True)
@@ -208,9 +208,7 @@ def part_lines(answer: Answer, columns: int, sentences: bool, indent: int = 4) -
 
 def wrapped(text: str, columns: int, indent: int, hang: int) -> list[str]:
     """`text` on lines of at most `columns` columns, the first indented by `indent`, the others by `hang`."""
-    return textwrap.wrap(
-        plain(text), max(columns, hang + 10), initial_indent=" " * indent, subsequent_indent=" " * hang
-    )
+    return wrap(plain(text), max(columns, hang + 10), " " * indent, " " * hang)
 
 
 # Curves
@@ -294,7 +292,7 @@ def height(curve: Curve, columns: int, rows: int) -> int:
     """`rows` for the plot itself, and what its legend takes below, so that no name of a series is left out."""
     used, lines = 0, 2
     for one in curve.series:
-        size = 2 + len(one.label)
+        size = 2 + width(plain(one.label))
         lines += used + 2 + size > columns
         used = size if used + 2 + size > columns else used + 2 + size
     return rows + lines

@@ -16,7 +16,8 @@ from store.answers import Check, checks_of
 from store.reading import Reader, Rows
 from tui import questions, traces
 from tui.app.wording import DASH, count, duration, energy, moment, percent, plural
-from tui.commands.output import table, width
+from tui.cells import width
+from tui.commands.output import table
 from tui.drawing import SPARSITY_TICKS, Series, by_remaining, draw, published
 from tui.questions import wrapped
 from tui.sets import lines as set_lines

@@ -7,11 +7,13 @@ import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
+from tui.plain import plain
+
 MOST_ROWS = 1000
 """Rows of a table that a person reads; JSON and CSV are whole."""
 
 MOST_WIDE = 60
-"""Characters of a cell in a table."""
+"""Columns that a cell of a table takes on a terminal, at most."""
 
 
 def cell(value: Any) -> str:
@@ -24,8 +26,8 @@ def cell(value: Any) -> str:
 
 
 def short(text: str) -> str:
-    """A cell's text, cut to `MOST_WIDE` with an ellipsis."""
-    return text if len(text) <= MOST_WIDE else text[: MOST_WIDE - 1] + "…"
+    """A cell's text on one line, cut to `MOST_WIDE` with an ellipsis."""
+    return plain(text, MOST_WIDE)
 
 
 def numbers(rows: Sequence[Sequence[Any]], columns: int) -> list[int]:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from store.reading import Rows
 from store.statistics import mean_interval
 from tui.app.wording import layer_name, plural
-from tui.commands.output import table, width
+from tui.cells import width
+from tui.commands.output import table
 from tui.drawing import COLOURS, Series, draw
 from tui.questions import natural, wrapped
 

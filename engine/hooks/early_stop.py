@@ -64,7 +64,7 @@ class _Stopping(Acting):
         last, self.last = self.last, found
         if last is None:
             return False
-        differing = sum(int((found[name] ^ last[name]).sum()) for name in found)
+        differing = sum(int(torch.count_nonzero(found[name] ^ last[name])) for name in found)
         return self.moved(differing / max(1, self.alive))
 
     def moved(self, distance: float) -> bool:

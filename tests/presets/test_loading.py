@@ -73,6 +73,23 @@ def test_listing_imports_neither_pydantic_nor_anything_heavy():
     assert done.stdout.strip() == "[]"
 
 
+def test_listing_reads_each_preset_once_however_many_extend_it_and_looks_through_each_folder_once():
+    code = """
+import sys, presets.loading as l
+opened, searched = [], []
+of = {"open": opened, "os.scandir": searched}
+sys.addaudithook(lambda event, words: event in of and of[event].append(str(words[0])))
+infos = l.listing()
+presets = [path for path in opened if path.endswith(".toml")]
+print(len(infos), len(presets), len(set(presets)))
+print(sorted(searched.count(str(folder)) for folder in {info.path.parent for info in infos}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    counts, folders = done.stdout.splitlines()
+    assert len(set(counts.split())) == 1
+    assert set(folders.strip("[]").split(", ")) == {"1"}
+
+
 def test_a_preset_of_ones_own_is_listed_and_found_by_name(folder: Path):
     (folder / "mine.toml").write_text(MINIMAL)
     (folder / "group").mkdir()

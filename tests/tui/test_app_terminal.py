@@ -16,22 +16,25 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.program import Tombola
+from tests.program import LONG, TINY, Tombola
+from tests.tui import snapshots
 
 CHANGES = "network.width=0.125; recipe.epochs=2; searches.colt.until=0.6; searches.imp.until=0.6; arms.reinit.at=[0.5]"
 ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|P[^\x1b]*\x1b\\|.)")
+MOUSE = ("\x1b[?1000h", "\x1b[?1002h", "\x1b[?1003h", "\x1b[?1006h")
+"""What asks a terminal to tell of its mouse."""
 
 
 class Terminal:
     """A terminal of 80×24 with `tombola` in it."""
 
-    def __init__(self, tombola: Tombola, **environment: str) -> None:
+    def __init__(self, tombola: Tombola, *arguments: str, **environment: str) -> None:
         coloured = {name: value for name, value in tombola.environment.items() if name != "NO_COLOR"}
         self.output = ""
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         self.process = subprocess.Popen(
-            [tombola.command],
+            [tombola.command, *arguments],
             stdin=slave,
             stdout=slave,
             stderr=slave,
@@ -80,8 +83,8 @@ class Terminal:
 def terminals(tombola: Tombola) -> Iterator[Callable[..., Terminal]]:
     opened: list[Terminal] = []
 
-    def open_terminal(**environment: str) -> Terminal:
-        opened.append(Terminal(tombola, **environment))
+    def open_terminal(*arguments: str, **environment: str) -> Terminal:
+        opened.append(Terminal(tombola, *arguments, **environment))
         return opened[-1]
 
     yield open_terminal
@@ -137,7 +140,7 @@ def test_leaving_names_what_keeps_running(tombola, terminals):
     terminal.wait_for("can be pruned")
     terminal.type("\r\r")
     terminal.until(lambda: bool(ask(tombola, "SELECT count(*) FROM epochs")))
-    terminal.wait_for("running")
+    terminal.wait_for("1 running")
     terminal.type("\x11")  # Ctrl+Q
     terminal.until(lambda: terminal.process.poll() is not None)
     terminal.read(0.5)
@@ -157,3 +160,73 @@ def test_no_color_means_none(terminals):
     terminal.until(lambda: "COLT, arXiv 2212.12770" in terminal.words)
     codes = {code for codes in re.findall(r"\x1b\[([0-9;]*)m", terminal.output) for code in codes.split(";")}
     assert codes <= {"", "0", "1", "2", "3", "4", "7", "39", "49"}, "only weight, underline and reverse"
+
+
+def test_a_run_is_watched_from_two_terminals_and_compared_with_its_successor(tombola, terminals):
+    first = terminals()
+    first.wait_for("No experiment has been run yet")
+    first.type("n")
+    first.wait_for("COLT, arXiv 2212.12770")
+    first.type("\t\t0\t\t" + "; ".join(TINY[1::2]))
+    first.wait_for("can be pruned")
+    first.type("\x13")  # Ctrl+S
+    first.wait_for("digits-demo-")
+    first.type("\r")
+    first.wait_for("1 drum")
+
+    second = terminals()
+    second.wait_for("digits-demo-")
+    second.type("\r")
+    second.wait_for("1 drum")
+    for terminal in (first, second):
+        terminal.until(lambda terminal=terminal: "finished; started" in terminal.words)
+        terminal.output = ""
+
+    first.type("\x1b")
+    first.wait_for("elapsed")
+    first.type("N")
+    first.wait_for("can be pruned")
+    first.type("\x13")
+    first.until(lambda: ask(tombola, "SELECT count(*) FROM runs WHERE state = 'finished'") == 2)
+    first.wait_for("2 runs")
+    first.type("g  c")
+    first.wait_for("2 runs compared")
+    for terminal in (first, second):
+        terminal.type("q")
+        terminal.until(lambda terminal=terminal: terminal.process.poll() is not None)
+        assert terminal.process.returncode == 0
+    assert tombola("runs").stdout.count("finished") == 2
+
+
+def test_an_engine_that_is_killed_shows_as_lost_and_is_resumed_by_a_key(tombola, terminals):
+    run = tombola("run", "digits-demo", *LONG, "--seed", "0", "--detach").stdout.strip()
+    terminal = terminals()
+    terminal.wait_for(run)
+    terminal.type("\r")
+    terminal.until(lambda: bool(ask(tombola, "SELECT count(*) FROM epochs")))
+    terminal.output = ""
+    os.kill(ask(tombola, "SELECT pid FROM attempts"), signal.SIGKILL)
+    terminal.wait_for("the engine has gone")
+    terminal.type("6")
+    terminal.wait_for("last sign of life")
+    terminal.type("r")
+    terminal.until(lambda: ask(tombola, "SELECT count(*) FROM attempts") == 2)
+    terminal.type("q")
+    terminal.until(lambda: terminal.process.poll() is not None)
+    assert f"1 experiment keeps running ({run})" in terminal.words
+
+
+def test_plain_characters_and_no_mouse_are_all_that_is_sent_when_asked(tombola, terminals):
+    tombola.db.parent.mkdir(parents=True, exist_ok=True)
+    snapshots.restore(tombola.db)
+    for options, ascii, mouse in (((), False, True), (("--ascii", "--no-mouse"), True, False)):
+        terminal = terminals(*options)
+        sent = ""
+        for keys, words in (("", "sparsity"), ("\r", "1 drum"), ("5", "dense"), ("q", "")):
+            terminal.type(keys)
+            terminal.until(lambda words=words, terminal=terminal: words in terminal.words)
+            sent, terminal.output = sent + terminal.output, ""
+        terminal.until(lambda terminal=terminal: terminal.process.poll() is not None)
+        sent += terminal.output
+        assert sent.isascii() == ascii
+        assert any(code in sent for code in MOUSE) == mouse

@@ -5,11 +5,10 @@ Colour never says anything alone: a state has its glyph and word, a series its m
 
 from __future__ import annotations
 
-import textwrap
-
 from rich.text import Text
 from textual.theme import Theme
 
+from tui.cells import wrap
 from tui.drawing import COLOURS
 from tui.plain import plain
 
@@ -106,4 +105,4 @@ def series(index: int) -> str:
 
 def note(words: str, width: int) -> list[Text]:
     """A remark in place of figures, wrapped."""
-    return [Text(line, DIM) for line in textwrap.wrap(plain(words), max(width, 10))]
+    return [Text(line, DIM) for line in wrap(plain(words), max(width, 10))]

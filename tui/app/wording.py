@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-import textwrap
 from datetime import datetime
 from typing import Any
 
+from tui import cells
 from tui.plain import plain
 
 DASH = "–"
@@ -104,9 +104,9 @@ def forecast(cost: dict[str, Any], data: str, width: int) -> list[tuple[str, str
         download = f" ({found['download']})" if found["download"] else ""
         rows.append(("fetch", f"tombola data {shlex.quote(data)} --fetch{download}"))
     rows += [(plain(name), _rounds(search)) for name, search in cost["searches"].items()]
-    lead = max(len(name) for name, _ in rows) + 2
-    pieces = [(name, textwrap.wrap(plain(words), max(width - lead, 16))) for name, words in rows]
-    return [(f"{'' if i else name:<{lead}}", words) for name, lines in pieces for i, words in enumerate(lines)]
+    lead = max(cells.width(name) for name, _ in rows) + 2
+    pieces = [(name, cells.wrap(plain(words), max(width - lead, 16))) for name, words in rows]
+    return [(cells.left("" if i else name, lead), words) for name, lines in pieces for i, words in enumerate(lines)]
 
 
 def _rounds(search: dict[str, Any]) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
 
+from tui import cells
 from tui.plain import plain
 
 
@@ -24,21 +24,14 @@ def print_json(value: Any) -> None:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], right: Iterable[int] = ()) -> list[str]:
     """Lines of a table without frames; columns in `right` are flush right."""
-    cells = [[plain(name) for name in head], *([plain("" if cell is None else cell) for cell in row] for row in rows)]
-    widths = [max(map(width, column)) for column in zip(*cells, strict=True)]
+    shown = [[plain(name) for name in head], *([plain("" if cell is None else cell) for cell in row] for row in rows)]
+    widths = [max(map(cells.width, column)) for column in zip(*shown, strict=True)]
     flush = set(right)
     lines = []
-    for row in cells:
+    for row in shown:
         padded = [
-            " " * (wide - width(cell)) + cell if place in flush else cell + " " * (wide - width(cell))
+            cells.right(cell, wide) if place in flush else cells.left(cell, wide)
             for place, (cell, wide) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append("  ".join(padded).rstrip())
     return lines
-
-
-def width(text: str) -> int:
-    """Columns that a line of text takes on a terminal."""
-    if text.isascii():
-        return len(text)
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

@@ -13,6 +13,8 @@ from store.live import Run
 from tui.app.look import ACCENT, CURSOR, CURSOR_WITHOUT_COLOUR, DIM, KEY, STATES, STRONG
 from tui.app.widgets.canvas import Canvas
 from tui.app.wording import percent
+from tui.cells import left
+from tui.cells import width as width_of
 from tui.plain import plain
 
 
@@ -78,7 +80,7 @@ class ChooseRuns(ModalScreen[tuple[str, ...]]):
 
     @property
     def _longest(self) -> int:
-        return min(max((len(run.id) for run in self._others or ()), default=0), 30)
+        return min(max((width_of(plain(run.id)) for run in self._others or ()), default=0), 30)
 
     def _head(self) -> Text:
         return Text(f"  {'state':<10}  {'run':<{self._longest}}  sparsest" if self._others else "", DIM, no_wrap=True)
@@ -91,7 +93,7 @@ class ChooseRuns(ModalScreen[tuple[str, ...]]):
         cursor = CURSOR_WITHOUT_COLOUR if self.app.no_color else CURSOR
         row = Text(no_wrap=True, style=cursor if number == self._cursor else "")
         row.append(f"{marked} ", KEY).append(f"{glyph} {run.state:<8}  ", style)
-        row.append(plain(run.id, self._longest).ljust(self._longest), STRONG)
+        row.append(left(plain(run.id, self._longest), self._longest), STRONG)
         row.append(f"  {percent(run.sparsity):>8}  ").append(plain(run.title), DIM)
         row.truncate(width, overflow="ellipsis", pad=True)
         return row

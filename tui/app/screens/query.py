@@ -187,7 +187,7 @@ class QueryScreen(PlaceScreen):
         for place, column in enumerate(columns):
             table.add_column(Text(plain(column), justify="right" if place in right else "left"), key=str(place))
         for row in rows:
-            cells = (plain(short(cell(value))) for value in row)
+            cells = (short(cell(value)) for value in row)
             table.add_row(*(Text(c, justify="right" if i in right else "left") for i, c in enumerate(cells)))
 
     def action_back(self) -> None:

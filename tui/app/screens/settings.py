@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from tui.app.look import ACCENT, DIM, STRONG
 from tui.app.screens.base import PlaceScreen
 from tui.app.widgets.canvas import Canvas
 from tui.app.widgets.heads import title_line
+from tui.cells import left, width, wrap
 from tui.plain import plain
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class SettingsScreen(PlaceScreen):
         listed = self.query_one("#list", OptionList)
         before = listed.highlighted_option.id if listed.highlighted_option else None
         listed.clear_options()
-        widest = max((len(one.key) for one in found), default=0)
+        widest = max((width(plain(one.key)) for one in found), default=0)
         listed.add_options([Option(self._row(one, widest), id=one.key) for one in found])
         if not found:
             listed.add_option(Option(Text("  nothing has these words", DIM), disabled=True))
@@ -116,7 +116,7 @@ class SettingsScreen(PlaceScreen):
         changed = one.key in self._changes
         return Text.assemble(
             ("● " if changed else "  ", ACCENT),
-            (one.key.ljust(widest + 2), STRONG if changed else ""),
+            (left(plain(one.key), widest + 2), STRONG if changed else ""),
             (plain(one.value, 200) if one.value else "–", f"bold {ACCENT}" if changed else DIM),
             no_wrap=True,
         )
@@ -138,9 +138,9 @@ class SettingsScreen(PlaceScreen):
         width = self.size.width - 2
         lines: list[Text] = []
         if one is not None and width > 10:
-            lines = [Text(line) for line in textwrap.wrap(plain(one.meaning), width)[: ABOUT - 2]]
+            lines = [Text(line) for line in wrap(plain(one.meaning), width)[: ABOUT - 2]]
             default = f"; by default {one.default}" if one.default else ""
-            lines += [Text(line, DIM) for line in textwrap.wrap(plain(f"{one.allowed}{default}"), width)]
+            lines += [Text(line, DIM) for line in wrap(plain(f"{one.allowed}{default}"), width)]
         about.paint(lines[:ABOUT])
         self.query_one("#fault", Canvas).paint([Text(plain(self._fault, width), "color(203)")] if self._fault else [])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -16,6 +15,7 @@ from tui.app.look import ACCENT, DIM, LEVELS, STATES, STRONG, VERDICT_STYLES, no
 from tui.app.widgets.panel import Kind
 from tui.app.widgets.plot import plot
 from tui.app.wording import DASH, percent, plural
+from tui.cells import cut_before, left, wrap
 from tui.comparing import Axis
 from tui.drawing import MARKS, STROKES, Series
 from tui.plain import plain
@@ -190,8 +190,8 @@ def _by_value(row: Sequence[Text], marks: Sequence[Text], path: int, width: int)
     for number, cell in enumerate(row[1:]):
         runs.setdefault(cell.plain, []).append(number)
     name = row[0].plain
-    shown = name if len(name) <= path else "…" + name[len(name) - path + 1 :]  # its end tells it from others
-    lines = [Text().append(shown.ljust(path), row[0].style)]
+    shown = cut_before(name, path)  # its end tells it from others
+    lines = [Text().append(left(shown, path), row[0].style)]
     for places in runs.values():
         value = next((row[1 + i] for i in places if row[1 + i].style == STRONG), row[1 + places[0]])
         piece = Text("  ").append_text(Text().join(marks[i] for i in places)).append(" ").append_text(value)
@@ -205,7 +205,7 @@ def _by_value(row: Sequence[Text], marks: Sequence[Text], path: int, width: int)
 
 
 def _setting(setting: Setting, scene: Beside) -> list[Text]:
-    cells = [Text(setting.path, DIM)]
+    cells = [Text(plain(setting.path), DIM)]
     for side, stored in zip(scene.comparison.sides, setting.values, strict=True):
         chosen = STRONG if side.run == scene.chosen else ""
         cells.append(Text(plain(comparing.value(stored)), DIM if stored is None else chosen))
@@ -249,7 +249,7 @@ def draw_results(scene: Beside, width: int, height: int) -> list[Text]:
         body += [_row([row[i] for i in kept], widths, flush) for _, row in group]
     words = f"differences in points to {mark(first)} {first.run}, paired by seed; {comparing.reading(comparison)}"
     body += [Text(), *note(words, width)]
-    apart = [Text(line, LEVELS["warning"]) for line in textwrap.wrap(plain(comparison.apart), max(width, 10))]
+    apart = [Text(line, LEVELS["warning"]) for line in wrap(plain(comparison.apart), max(width, 10))]
     top = [*apart, _row([head[i] for i in kept], widths, flush)]
     return [*top, *scrolled(body, scene.results_top, height - len(top))]
 

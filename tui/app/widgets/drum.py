@@ -15,6 +15,8 @@ from store.live import Lane, Past, Round, Turn
 from tui.app.look import ACCENT, DIM, STRONG, note, series
 from tui.app.widgets.panel import Kind, Scene
 from tui.app.wording import DASH, count, duration, percent, plural
+from tui.cells import left
+from tui.cells import width as width_of
 from tui.plain import plain
 
 QUARTERS = {"train": "◐", "prune": "◓", "overlap": "◑", "rewind": "◒"}
@@ -34,7 +36,7 @@ def draw(scene: Scene, width: int, height: int) -> list[Text]:
     lanes = scene.view.lanes
     if not lanes:
         return note("this run trains arms only: there is no search", width)
-    name = min(max(6, *(len(lane.search) for lane in lanes)), 16)
+    name = min(max(6, *(width_of(plain(lane.search)) for lane in lanes)), 16)
     around = 2 + name + 7 + 8 + 10
     longest = max(max(lane.planned or 0, len(lane.done) + 1) for lane in lanes)
     inline = width - around - longest >= _STEPS_WIDTH
@@ -71,7 +73,7 @@ def _row(lane: Lane, scene: Scene, chosen: bool, name: int, strip: int, inline: 
     strong = STRONG if chosen else ""
     row = Text.assemble(("▸ " if chosen else "  ", ACCENT), no_wrap=True)
     shown = plain(lane.search, abs(name)) if name > 0 or chosen else ""
-    row.append(shown.ljust(abs(name)), f"{strong} {series(lane.colour)}")
+    row.append(left(shown, abs(name)), f"{strong} {series(lane.colour)}")
     row.append(f" {lane.seed!s:>4}  ", strong)
     row.append_text(_strip(lane, strip))
     planned = "?" if lane.planned is None else str(lane.planned)

@@ -8,19 +8,20 @@ from pathlib import Path
 from rich.text import Text
 
 from store.live import Run
+from tui import cells
 from tui.app.actions import ACTIONS, Action, Place, of
 from tui.app.look import ACCENT, ALARM, ALERT, DIM, KEY, STATES, STRONG
 from tui.app.wording import duration, moment, percent, plural
+from tui.cells import cut_before
 from tui.plain import plain
 
 
 def title_line(place: str, right: str, width: int) -> Text:
     """The first line of a screen."""
-    line = Text.assemble(("Tombola", f"bold {ACCENT}"), ("  ", ""), (place, STRONG), no_wrap=True)
+    line = Text.assemble(("Tombola", f"bold {ACCENT}"), ("  ", ""), (plain(place), STRONG), no_wrap=True)
     room = width - line.cell_len - 2
     if room > 8:
-        shown = right if len(right) <= room else "…" + right[-(room - 1) :]
-        line.append(" " * (width - line.cell_len - len(shown)) + shown, DIM)
+        line.append(cells.right(cut_before(plain(right), room), width - line.cell_len), DIM)
     return line
 
 
@@ -54,7 +55,7 @@ def progress_line(run: Run, width: int) -> Text:
     if run.state == "running":
         words += f", {duration(run.seconds_left)} left" if run.seconds_left is not None else ""
     words += f"  {plain(run.device, 12)}"
-    room = max(width - len(words) - 1, 4)
+    room = max(width - cells.width(words) - 1, 4)
     done = round(run.fraction * room)
     _, style = STATES.get(run.state, ("?", ""))
     return Text.assemble(("━" * done, style), ("─" * (room - done), DIM), " ", words, no_wrap=True)

@@ -14,6 +14,7 @@ from operator import itemgetter
 from rich.text import Text
 
 from tui.app.look import ACCENT, BAD, DIM, HERE, NONE, PATTERNS, SHADES, STRONG
+from tui.cells import left
 from tui.plain import plain
 
 LEVELS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.0)
@@ -68,7 +69,7 @@ def heat(
     head = _head(columns[first:last], None if chosen is None else chosen - first, size, name + 2)
     lines = []
     for row in rows:
-        line = Text.assemble((plain(row.name, name).ljust(name) + "  ", STRONG if row.strong else ""), no_wrap=True)
+        line = Text.assemble((left(plain(row.name, name), name) + "  ", STRONG if row.strong else ""), no_wrap=True)
         # Cells alike that touch are one piece: a style each would be most of what a terminal is sent.
         cells = [_cell(share, size) for share in row.shares[first:last]]
         for style, alike in groupby(cells, key=itemgetter(1)):

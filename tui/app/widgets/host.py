@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from tui.app.look import DIM, STRONG, VERDICT_STYLES
+from tui.cells import left, right
+from tui.cells import width as width_of
 from tui.plain import plain
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ def lines(machine: Machine, width: int) -> list[Text]:
     """Cards in their own order, then the processor, in columns as wide as they need to be."""
     most = 14 if width < 100 else 28
     table = [_card(card, most) for card in machine.cards[:MOST]] + [_processor(machine)]
-    wide = [max(len(row[column][0]) for row in table) for column in range(len(table[0]) - 1)]
+    wide = [max(width_of(row[column][0]) for row in table) for column in range(len(table[0]) - 1)]
     rows = [_row(cells, wide, width) for cells in table]
     notes = []
     if len(machine.cards) > MOST:
@@ -73,7 +75,7 @@ def _row(cells: list[Cell], wide: list[int], width: int) -> Text:
     row = Text(no_wrap=True)
     for column, (text, style) in enumerate(cells):
         if column < len(wide):
-            text = text.ljust(wide[column]) if column < 2 else text.rjust(wide[column])
+            text = left(text, wide[column]) if column < 2 else right(text, wide[column])
         row.append(text, style).append("  ")
     row.rstrip()
     row.truncate(width, overflow="ellipsis")

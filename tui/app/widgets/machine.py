@@ -7,7 +7,6 @@ each other with a gap in the lines, however long nothing ran between them.
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,6 +18,7 @@ from tui.app.look import DIM, STRONG, note
 from tui.app.widgets.panel import Kind, Scene
 from tui.app.widgets.plot import plot
 from tui.app.wording import DASH, count, duration, energy, percent, plural, size
+from tui.cells import wrap
 from tui.drawing import Series
 from tui.plain import plain
 
@@ -198,7 +198,7 @@ def _head(worked: Sequence[Worked], width: int) -> list[Text]:
     if len(worked) > 1:
         facts.insert(0, f"{plural(len(worked), 'attempt')}, the last on")
     words = plain(" · ".join(fact for fact in facts if fact).replace("the last on · ", "the last on "))
-    return [Text(line, DIM) for line in textwrap.wrap(words, max(width, 10), max_lines=2, placeholder=" …")]
+    return [Text(line, DIM) for line in wrap(words, max(width, 10), most=2)]
 
 
 def _grid(number: int, width: int, height: int) -> tuple[int, int, int]:

@@ -13,6 +13,7 @@ from tui.app.widgets.bars import bar, colour_of, over, place, scrolled, window
 from tui.app.widgets.heat import Row, heat
 from tui.app.widgets.panel import Kind, Scene
 from tui.app.wording import count, layer_name, percent
+from tui.cells import left
 from tui.drawing import Series
 from tui.plain import plain
 
@@ -77,7 +78,7 @@ def _bars(scene: Scene, turn: Turn, width: int, height: int) -> list[Text]:
 
 def _layer(layer: Layer, name: int, room: int, totals: bool, colour: str, style: str = "") -> Text:
     sparsity = 1 - layer.alive / layer.total if layer.total else 0.0
-    row = Text.assemble((plain(layer_name(layer.layer), name).ljust(name) + "  ", style), no_wrap=True)
+    row = Text.assemble((left(plain(layer_name(layer.layer), name), name) + "  ", style), no_wrap=True)
     row.append_text(bar(sparsity, room, colour))
     if layer.alive == 0:
         return row.append(f" {NONE} collapsed", BAD)

@@ -9,6 +9,7 @@ from tui.app.look import ACCENT, DIM, STRONG, note, series
 from tui.app.widgets.bars import bar, by_round, colour_of, over, place, scrolled, window
 from tui.app.widgets.panel import Kind, Scene
 from tui.app.wording import layer_name
+from tui.cells import left
 from tui.drawing import Series
 from tui.plain import plain
 
@@ -71,7 +72,7 @@ def _room(name: int, width: int) -> int:
 def _agreement(
     label: str, iou: float | None, chance: float | None, name: int, width: int, colour: str, style: str = ""
 ) -> Text:
-    row = Text.assemble((plain(label, name).ljust(name) + "  ", style), no_wrap=True)
+    row = Text.assemble((left(plain(label, name), name) + "  ", style), no_wrap=True)
     if iou is None:
         return row.append("nothing in these sets", DIM)
     row.append_text(bar(iou, _room(name, width), colour, chance))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual.events import Resize
 
@@ -123,7 +124,7 @@ class Panel(Canvas, Generic[S]):
             return
         try:
             heading = plain(self.kind.heading(scene))
-            if len(heading) > size.width - 6:  # what comes after the dot is said elsewhere too
+            if cell_len(heading) > size.width - 6:  # what comes after the dot is said elsewhere too
                 heading = plain(heading.split(" · ")[0], max(size.width - 6, 1))
             if heading != self._heading:  # setting it sends the whole panel
                 self._heading = heading

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -13,6 +12,8 @@ from tui.app.look import ACCENT, DIM, STRONG, VERDICT_STYLES, series
 from tui.app.widgets.canvas import Canvas
 from tui.app.widgets.heads import doing_line, progress_line, run_lines
 from tui.app.wording import percent
+from tui.cells import left, wrap
+from tui.cells import width as width_of
 from tui.plain import plain
 from tui.questions import verdict
 
@@ -106,10 +107,10 @@ def _head(preview: Preview, width: int, height: int) -> list[Text]:
     run = preview.run
     if height < 12:
         return [run_lines(run, width)[0], progress_line(run, width)]
-    rows = [Text(line, STRONG) for line in textwrap.wrap(plain(run.title), width)[:2]]
-    rows += [Text(line, DIM) for line in textwrap.wrap(plain(run.paper), width)[:1]]
+    rows = [Text(line, STRONG) for line in wrap(plain(run.title), width)[:2]]
+    rows += [Text(line, DIM) for line in wrap(plain(run.paper), width)[:1]]
     rows += [progress_line(run, width), doing_line(run, width)]
-    return rows + [Text(line) for line in textwrap.wrap(plain(run.note), width)[:3]]
+    return rows + [Text(line) for line in wrap(plain(run.note), width)[:3]]
 
 
 def _verdicts(preview: Preview, width: int, most: int | None) -> list[Text]:
@@ -120,14 +121,7 @@ def _verdicts(preview: Preview, width: int, most: int | None) -> list[Text]:
             continue  # parts are among the questions of the run's screen
         word = verdict(check)
         lead = " " * (len(word) + 2)
-        pieces = textwrap.wrap(
-            plain(check.sentence),
-            max(width, 24),
-            initial_indent=lead,
-            subsequent_indent="  ",
-            max_lines=most,
-            placeholder=" …",
-        )
+        pieces = wrap(plain(check.sentence), max(width, 24), lead, "  ", most)
         rows.append(Text.assemble((word, VERDICT_STYLES.get(check.verdict, "")), (pieces or [lead])[0][len(word) :]))
         rows += [Text(piece, DIM) for piece in pieces[1:]]
     return rows
@@ -142,11 +136,11 @@ def _settings(preview: Preview, width: int) -> list[Text]:
     told += [(name, _search(name, settings), series(colours.get(name, 0))) for name, settings in searches.items()]
     if arms := spec.get("arms", {}):
         told.append(("arms", ", ".join(arms), ACCENT))
-    lead = min(max((len(plain(name)) for name, _, _ in told), default=0), 14)
+    lead = min(max((width_of(plain(name)) for name, _, _ in told), default=0), 14)
     rows = []
     for name, meaning, style in told:
-        pieces = textwrap.wrap(plain(meaning), max(width - lead - 2, 16)) or [""]
-        rows.append(Text.assemble((f"{plain(name, lead):<{lead}}", style), "  ", pieces[0]))
+        pieces = wrap(plain(meaning), max(width - lead - 2, 16)) or [""]
+        rows.append(Text.assemble((left(plain(name, lead), lead), style), "  ", pieces[0]))
         rows += [Text(" " * (lead + 2) + piece) for piece in pieces[1:2]]
     return rows
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import textwrap
-
 from rich.text import Text
 
 from store.live import LOG_LINES
 from tui.app.look import ALARM, ALERT, DIM, LEVELS, STATES, note
 from tui.app.widgets.panel import Kind, Scene
 from tui.app.wording import moment, plural
+from tui.cells import left, wrap
+from tui.cells import width as width_of
 from tui.plain import plain
 from tui.questions import verdict
 
@@ -61,7 +61,7 @@ def _gone(scene: Scene, width: int, height: int) -> list[Text]:
     first = "the engine has gone" if run.state == "lost" else "the engine failed"
     doing = f", at {plain(last.doing)}" if last.doing else ""
     words = f"{glyph} {first}; last sign of life {plain(moment(last.heartbeat))}{doing}"
-    rows = [Text(line, f"bold {style}") for line in textwrap.wrap(words, max(width, 12))]
+    rows = [Text(line, f"bold {style}") for line in wrap(words, max(width, 12))]
     printed = last.printed or ((last.words,) if last.words else ())
     for line in printed[-max(height // 3, 1) :]:
         rows.append(Text.assemble(("  │ ", DIM), plain(line.rstrip(), max(width - 4, 1)), no_wrap=True))
@@ -111,10 +111,10 @@ def _nothing(scene: Scene, above: bool, width: int) -> list[Text]:
 
 
 def _entry(lead: str, message: str, style: str, width: int) -> list[Text]:
-    lead = plain(lead).ljust(8)
-    pieces = textwrap.wrap(message, max(width - len(lead) - 2, 12)) or [""]
+    lead = left(plain(lead), 8)
+    pieces = wrap(message, max(width - width_of(lead) - 2, 12)) or [""]
     return [
-        Text.assemble((lead if i == 0 else " " * len(lead), DIM), "  ", (piece, style))
+        Text.assemble((lead if i == 0 else " " * width_of(lead), DIM), "  ", (piece, style))
         for i, piece in enumerate(pieces)
     ]
 
