@@ -25,7 +25,7 @@ from tui.app.screens.run import RunScreen
 from tui.app.widgets.canvas import Canvas
 from tui.app.widgets.run_table import RunTable
 from tui.commands.settings import lines
-from tui.drawing import COLOURS
+from tui.drawing import COLOURS, MARKS
 from tui.settings import THEMES, Settings, read
 
 # Settings
@@ -216,7 +216,24 @@ def test_with_plain_characters_nothing_else_reaches_the_terminal(store):  # noqa
 
     for size in ((80, 24), (200, 50)):
         drive(store, scenario, size, settings=Settings(ascii=True))
-    assert PlainCharacters().apply([Segment("▲ 91.3 % …")], Color.parse("black"))[0].text == "x 91.3 % ~"
+    assert PlainCharacters().apply([Segment("▲ 91.3 % …")], Color.parse("black"))[0].text == "^ 91.3 % ~"
+
+
+def test_in_plain_characters_marks_of_series_and_bars_and_their_rest_stay_apart():
+    marks = ascii_only(MARKS + "×+◇□")
+    assert len(set(marks)) == len(marks)
+    assert "?" not in marks
+    assert ascii_only("━━━╸──┃") == "===---|"
+
+
+def test_without_arrows_a_key_is_a_word(store):  # noqa: F811
+    async def scenario(app, pilot):
+        await open_run(app, pilot)
+        assert "Down choose" in app.screen.query_one("#foot", Canvas).text
+        await pilot.press("question_mark")
+        await until(pilot, lambda: "Left h" in shown(app))
+
+    drive(store, scenario, (120, 40), settings=Settings(ascii=True))
 
 
 def test_a_fault_of_ours_ends_the_app_in_one_line_and_goes_into_the_log(store, tmp_path, monkeypatch, capsys):  # noqa: F811

@@ -19,7 +19,7 @@ from textual.filter import LineFilter
 
 from store.errors import StoreError
 from store.live import Run
-from tui.app.actions import bindings
+from tui.app.actions import bindings, spelled
 from tui.app.filters import LightGround, PlainCharacters
 from tui.app.look import GROUNDS, LIGHT_THEME, THEME
 from tui.app.screens.base import PlaceScreen
@@ -47,7 +47,7 @@ class TombolaApp(App[None]):
         # NO_COLOR means no colour at all: Textual's own colours would otherwise become greys.
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self.settings = settings or Settings()
-        self.actions = self.settings.actions
+        self.actions = spelled(self.settings.actions) if self.settings.ascii else self.settings.actions
         """The table of actions, with the keys that this person gave them."""
         self.set_keymap({one.id: ",".join(one.keys) for one in self.actions if one.id in self.settings.keys})
         self.register_theme(THEME)
