@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from engine.hooks.flow import SAMPLE
 from engine.masks import due, pools
-from engine.measurements.interpolation import STATISTICS
+from engine.measurements import STATISTICS
 from engine.networks import Weight
 from engine.schedules import steps_per_epoch
 from engine.searches import leader, prunable, reached

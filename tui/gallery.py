@@ -13,6 +13,7 @@ from typing import Any
 from rich.style import Style
 from rich.text import Text
 
+from tui.blocks import beside
 from tui.plain import plain
 
 WIDEST = 28
@@ -130,7 +131,7 @@ def wall(shown: Gallery, width: int, height: int | None, colour: bool) -> list[T
     for start in range(0, len(shown.samples), across):
         some = shown.samples[start : start + across]
         blocks = [[*drawn(one, colour), *_caption(one, wide)] for one in some]
-        row = [*([Text()] if lines else []), *_beside(blocks, wide + BETWEEN)]
+        row = [*([Text()] if lines else []), *beside(blocks, wide + BETWEEN)]
         if height is not None and len(lines) + len(row) > height:
             break
         lines += row
@@ -152,14 +153,3 @@ def short(reason: str) -> str:
     return {"forgotten in training": "by training", "changed by pruning": "by pruning", "both": "by both"}.get(
         reason, reason
     )
-
-
-def _beside(blocks: list[list[Text]], stride: int) -> list[Text]:
-    """Blocks of equal height, one every `stride` columns."""
-    lines = []
-    for pieces in zip(*blocks, strict=True):
-        line = Text(no_wrap=True)
-        for place, piece in enumerate(pieces):
-            line.append(" " * (place * stride - line.cell_len)).append_text(piece)
-        lines.append(line)
-    return lines

@@ -11,17 +11,28 @@ import hashlib
 import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from torch import Tensor
+
+from engine.data import View
+from engine.draws import permutation
 from engine.networks import State
 from engine.tensors import digest
 from engine.training import Checkpoint, Training
+from presets.schema import Network, Recipe
 
 if TYPE_CHECKING:
+    from engine.rig import Rig
     from engine.training import Trainer
+
+STATISTICS = 5000
+"""Training images that norm statistics are recomputed on, or all where there are fewer: their mean over batches of a
+thousand moves the error by less than an image."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,35 @@ class Measurement(ABC):
     @abstractmethod
     def parts(self, trainer: Trainer, states: Sequence[State]) -> Parts:
         """Take it, of these states: one for each of `of`."""
+
+
+@dataclass(frozen=True)
+class OnData(Measurement):
+    """What takes networks over data: one architecture, in the precision of a recipe, on a view."""
+
+    network: Network
+    recipe: Recipe
+    view: View
+
+    def ingredients(self) -> dict[str, Any]:
+        return {
+            "network": self.network.model_dump(mode="json", exclude_defaults=True),
+            "precision": self.recipe.precision,
+            "data": self.view.data,
+            "view": self.view.digest,
+        }
+
+    @contextmanager
+    def rig(self, trainer: Trainer) -> Iterator[Rig]:
+        """A rig for it, set up and given back at the end; what is asked of it belongs into turns of its own."""
+        with trainer.borrowed(self.network, self.view) as rig:
+            with rig.turn():
+                rig.set_up(self.recipe, (), set())
+            yield rig
+
+    def statistics(self) -> Tensor:
+        """int64: the training images that running statistics of norm layers are recomputed on."""
+        return self.view.samples[permutation(len(self.view.samples), self.seed, "statistics")[:STATISTICS]]
 
 
 class Errand:

@@ -4,45 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from engine.data import View
-from engine.measurements import Measured, Measurement, Parts
+from engine.measurements import Measured, OnData, Parts
 from engine.networks import State
-from presets.schema import Network, Recipe
 
 if TYPE_CHECKING:
     from engine.training import Trainer
 
 
 @dataclass(frozen=True)
-class Disagreement(Measurement):
+class Disagreement(OnData):
     """Both in eval mode on the view's training samples, without augmentation (PrAC, arXiv 2106.03225, section 3.2).
 
     Tensor "different": bool, of the view's samples in their order.
     """
 
-    network: Network
-    recipe: Recipe
-    view: View
     method: ClassVar[str] = "disagreement"
-
-    def ingredients(self) -> dict[str, Any]:
-        return {
-            "network": self.network.model_dump(mode="json", exclude_defaults=True),
-            "precision": self.recipe.precision,
-            "data": self.view.data,
-            "view": self.view.digest,
-        }
 
     def parts(self, trainer: Trainer, states: Sequence[State]) -> Parts:
         data = trainer.sets[self.view.data]
         answers = []
-        with trainer.borrowed(self.network, self.view) as rig:
-            with rig.turn():
-                rig.set_up(self.recipe, (), set())
+        with self.rig(trainer) as rig:
             for state in states:
                 with rig.turn():
                     rig.begin(0, state, {}, data.targets(self.view))

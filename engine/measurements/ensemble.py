@@ -5,21 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from engine.data import View
-from engine.draws import permutation
-from engine.measurements import Measured, Measurement, Parts
-from engine.measurements.interpolation import STATISTICS
+from engine.measurements import Measured, OnData, Parts
 from engine.networks import State
-from presets.schema import Network, Recipe
 
 if TYPE_CHECKING:
     from engine.training import Trainer
 
 
 @dataclass(frozen=True)
-class Ensemble(Measurement):
+class Ensemble(OnData):
     """Two networks on the test split. Figures, all shares of its images: "different", whose likeliest class differs;
     "first" and "second", classified correctly by each; "together", by the mean of their softmax outputs.
 
@@ -27,27 +23,14 @@ class Ensemble(Measurement):
     network that was pruned after training are of the dense one.
     """
 
-    network: Network
-    recipe: Recipe
-    view: View
     method: ClassVar[str] = "ensemble"
-
-    def ingredients(self) -> dict[str, Any]:
-        return {
-            "network": self.network.model_dump(mode="json", exclude_defaults=True),
-            "precision": self.recipe.precision,
-            "data": self.view.data,
-            "view": self.view.digest,
-        }
 
     def parts(self, trainer: Trainer, states: Sequence[State]) -> Parts:
         data = trainer.sets[self.view.data]
         samples = data.held_out(self.view, "test")
-        seen = self.view.samples[permutation(len(self.view.samples), self.seed, "statistics")[:STATISTICS]]
+        seen = self.statistics()
         shares = []
-        with trainer.borrowed(self.network, self.view) as rig:
-            with rig.turn():
-                rig.set_up(self.recipe, (), set())
+        with self.rig(trainer) as rig:
             for state in states:
                 with rig.turn():
                     rig.begin(0, state, {}, data.targets(self.view))

@@ -9,55 +9,37 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from engine.data import View
-from engine.draws import permutation
-from engine.measurements import Measured, Measurement, Parts
+from engine.measurements import Measured, OnData, Parts
 from engine.networks import State
-from presets.schema import Network, Recipe
 
 if TYPE_CHECKING:
     from engine.training import Trainer
 
-STATISTICS = 5000
-"""Training images that norm statistics are recomputed on at each point, or all where there are fewer: their mean over
-batches of a thousand moves the error by less than an image."""
-
 
 @dataclass(frozen=True)
-class Interpolation(Measurement):
+class Interpolation(OnData):
     """Errors of (1 − α) W_1 + α W_2 at evenly spaced α from 0 to 1, on the test split or on the view's training images.
 
     Running statistics of norm layers do not lie on a line: at every point, ends included, they are recomputed on
     training images. Figures: "alpha" and "error" (fractions), lists of equal length.
     """
 
-    network: Network
-    recipe: Recipe
-    view: View
     points: int = 30
     error: str = "test"
     method: ClassVar[str] = "interpolation"
 
     def ingredients(self) -> dict[str, Any]:
-        return {
-            "network": self.network.model_dump(mode="json", exclude_defaults=True),
-            "precision": self.recipe.precision,
-            "data": self.view.data,
-            "view": self.view.digest,
-            "points": self.points,
-            "error": self.error,
-        }
+        return super().ingredients() | {"points": self.points, "error": self.error}
 
     def parts(self, trainer: Trainer, states: Sequence[State]) -> Parts:
         first, second = states
         data = trainer.sets[self.view.data]
         samples = self.view.samples if self.error == "train" else data.held_out(self.view, "test")
-        seen = self.view.samples[permutation(len(self.view.samples), self.seed, "statistics")[:STATISTICS]]
+        seen = self.statistics()
         alphas = [point / (self.points - 1) for point in range(self.points)]
         errors = []
-        with trainer.borrowed(self.network, self.view) as rig:
+        with self.rig(trainer) as rig:
             with rig.turn():
-                rig.set_up(self.recipe, (), set())
                 rig.begin(0, first, {}, data.targets(self.view))
             for alpha in alphas:
                 with rig.turn():

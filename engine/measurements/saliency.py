@@ -15,10 +15,9 @@ from torch import Tensor
 
 from engine.data import Dataset, View
 from engine.draws import permutation
-from engine.measurements import Measured, Measurement, Parts
+from engine.measurements import Measured, OnData, Parts
 from engine.networks import State
 from engine.schedules import batch_sizes
-from presets.schema import Network, Recipe
 
 if TYPE_CHECKING:
     from engine.rig import Rig
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Saliency(Measurement):
+class Saliency(OnData):
     """A score for every weight of the layers `names`, larger where it is to be kept; in `tensors`, float32.
 
     rule "snip": |w · g| with g the gradient of the mean loss (Lee et al., arXiv 1810.02340, eq. 6). rule "grasp":
@@ -34,32 +33,20 @@ class Saliency(Measurement):
     least (Wang et al., arXiv 2002.07376, eq. 8: −w · (H g), the largest removed).
     """
 
-    network: Network
-    recipe: Recipe
-    view: View
     names: tuple[str, ...]
     images: int
     rule: str
     method: ClassVar[str] = "saliency"
 
     def ingredients(self) -> dict[str, Any]:
-        return {
-            "network": self.network.model_dump(mode="json", exclude_defaults=True),
-            "precision": self.recipe.precision,
-            "batch": self.recipe.batch,
-            "data": self.view.data,
-            "view": self.view.digest,
-            "names": list(self.names),
-            "images": self.images,
-            "rule": self.rule,
-        }
+        own = {"batch": self.recipe.batch, "names": list(self.names), "images": self.images, "rule": self.rule}
+        return super().ingredients() | own
 
     def parts(self, trainer: Trainer, states: Sequence[State]) -> Parts:
         data = trainer.sets[self.view.data]
         samples = even(data, self.view, self.images, self.seed)
-        with trainer.borrowed(self.network, self.view) as rig:
+        with self.rig(trainer) as rig:
             with rig.turn():
-                rig.set_up(self.recipe, (), set())
                 rig.begin(0, states[0], {}, data.targets(self.view))
                 weights = rig.named(self.names)
                 gradients = [torch.zeros_like(weight) for weight in weights]

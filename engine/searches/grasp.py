@@ -3,20 +3,9 @@
 
 from __future__ import annotations
 
-from engine.measurements import Measured
-from engine.measurements.saliency import Saliency
-from engine.searches import Context, Measure, Search
-from presets.schema import Grasp
+from engine.searches import Context, Search
+from engine.searches.snip import by_saliency
 
 
 def search(context: Context) -> Search:
-    settings = context.settings
-    assert isinstance(settings, Grasp)
-    if context.resumed:
-        return
-    start, view, names = context.initial(), context.data.all(), tuple(context.kinds)
-    network, recipe = context.experiment.network, context.recipe
-    job = Saliency(context.seed, (start,), network, recipe, view, names, settings.images, "grasp")
-    scores: Measured = yield Measure(job)
-    found = (context.lowest(scores.tensors, level) for level in context.levels)
-    yield from context.tickets(found, start, images=scores.images)
+    return by_saliency(context, "grasp")

@@ -15,7 +15,7 @@ from textual.color import Color
 from textual.command import CommandPalette
 
 from tests.tui.test_app import drive, open_run, shown, store, until  # noqa: F401  (a fixture)
-from tui.app.actions import ACTIONS, PLACES, of, remapped
+from tui.app.actions import ACTIONS, PLACES, remapped
 from tui.app.app import TombolaApp
 from tui.app.filters import LIGHT, LightGround, PlainCharacters, ascii_only
 from tui.app.look import GROUNDS
@@ -23,8 +23,9 @@ from tui.app.screens.help import help_text
 from tui.app.screens.new import NewScreen
 from tui.app.screens.run import RunScreen
 from tui.app.widgets.canvas import Canvas
+from tui.app.widgets.run_table import RunTable
 from tui.commands.settings import lines
-from tui.drawing import COLOURS
+from tui.drawing import COLOURS, MARKS
 from tui.settings import THEMES, Settings, read
 
 # Settings
@@ -85,7 +86,7 @@ def test_any_text_is_read_or_refused_in_words(any_file, text):
 
 
 def test_no_key_does_two_things_in_one_place():
-    assert remapped(ACTIONS, {action.id: ",".join(action.keys) for action in ACTIONS}) is not None
+    assert remapped(ACTIONS, {action.id: ",".join(action.keys) for action in ACTIONS})
     assert len({action.id for action in ACTIONS}) == len(ACTIONS)
 
 
@@ -160,6 +161,16 @@ def test_every_ground_can_be_asked_for_and_the_next_one_had_by_a_key(store):  # 
     drive(store, scenario, settings=Settings(theme="light"))
 
 
+def test_on_the_terminals_own_ground_the_cursor_takes_no_colour_of_ours(store):  # noqa: F811
+    async def scenario(app, pilot):
+        await until(pilot, lambda: "tiny-" in shown(app))
+        table = app.screen.query_one(RunTable)
+        row = next(line for line in table._lines if line.plain.strip().startswith("✓"))
+        assert row.style == "reverse"
+
+    drive(store, scenario, settings=Settings(theme="plain"))
+
+
 def contrast(one: Color, other: Color) -> float:
     def luminance(colour: Color) -> float:
         channels = [c / 255 for c in colour.rgb]
@@ -205,7 +216,24 @@ def test_with_plain_characters_nothing_else_reaches_the_terminal(store):  # noqa
 
     for size in ((80, 24), (200, 50)):
         drive(store, scenario, size, settings=Settings(ascii=True))
-    assert PlainCharacters().apply([Segment("▲ 91.3 % …")], Color.parse("black"))[0].text == "x 91.3 % ~"
+    assert PlainCharacters().apply([Segment("▲ 91.3 % …")], Color.parse("black"))[0].text == "^ 91.3 % ~"
+
+
+def test_in_plain_characters_marks_of_series_and_bars_and_their_rest_stay_apart():
+    marks = ascii_only(MARKS + "×+◇□")
+    assert len(set(marks)) == len(marks)
+    assert "?" not in marks
+    assert ascii_only("━━━╸──┃") == "===---|"
+
+
+def test_without_arrows_a_key_is_a_word(store):  # noqa: F811
+    async def scenario(app, pilot):
+        await open_run(app, pilot)
+        assert "Down choose" in app.screen.query_one("#foot", Canvas).text
+        await pilot.press("question_mark")
+        await until(pilot, lambda: "Left h" in shown(app))
+
+    drive(store, scenario, (120, 40), settings=Settings(ascii=True))
 
 
 def test_a_fault_of_ours_ends_the_app_in_one_line_and_goes_into_the_log(store, tmp_path, monkeypatch, capsys):  # noqa: F811
@@ -227,7 +255,3 @@ def test_a_fault_of_ours_ends_the_app_in_one_line_and_goes_into_the_log(store, t
     assert "tombola: a fault in Tombola: one; the details are in LOG" in printed.out + printed.err
     assert "Traceback" not in printed.out + printed.err
     assert app.return_code == 1
-
-
-def test_places_are_told_apart():
-    assert [action.place for action in of("anywhere")] == ["anywhere"] * len(of("anywhere"))

@@ -401,7 +401,7 @@ def test_the_machine_has_a_strip_where_there_is_room(store):
         await until(pilot, lambda: "sparsity, %" in shown(app))
         await until(pilot, lambda: "load" in shown(app))
         app.screen._watcher.stop()  # this machine has been seen: from now on there is another
-        app.screen.post_message(RunsScreen.MachineSeen(machine))
+        app.screen._machine_told(machine)
         await until(pilot, lambda: "anna: demo-bcdf" in shown(app))
         assert "load 12.5" in shown(app)
         await pilot.resize_terminal(80, 19)
@@ -438,7 +438,7 @@ def test_under_another_screen_the_machine_is_not_painted_until_one_comes_back(st
         below._watcher.stop()
         await pilot.press("enter")
         await until(pilot, lambda: app.screen is not below)
-        below.post_message(RunsScreen.MachineSeen(machine))
+        below._machine_told(machine)
         await pilot.pause(0.2)
         assert "load 12.5" not in below.query_one("#machine", Canvas).text
         await pilot.press("escape")

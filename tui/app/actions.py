@@ -23,6 +23,9 @@ SIGNS = {
 }  # fmt: skip
 """Keys as people know them, where Textual's name is another."""
 
+SPELLED = {"↑": "Up", "↓": "Down", "←": "Left", "→": "Right", "⏎": "Enter", "⇧": "Shift-", "⌫": "Backspace"}
+"""Keys whose sign is no ASCII, in words."""
+
 PLACES: dict[Place, str] = {
     "runs": "List of runs",
     "run": "A run",
@@ -192,6 +195,17 @@ def remapped(actions: tuple[Action, ...], keys: Mapping[str, str]) -> tuple[Acti
         if together and both and {one.id, other.id} & keys.keys():
             raise ValueError(f"keys: {one.id!r} and {other.id!r} would both have {both.pop()!r}")
     return changed
+
+
+def spelled(actions: Iterable[Action]) -> tuple[Action, ...]:
+    """The table for a terminal without arrows: there a ↓ would look like the letter v."""
+    return tuple(replace(action, shown=_spelled(action.shown)) for action in actions)
+
+
+def _spelled(shown: str) -> str:
+    for sign, word in SPELLED.items():
+        shown = shown.replace(sign, word)
+    return shown
 
 
 def _with_keys(action: Action, wanted: str) -> Action:

@@ -16,10 +16,11 @@ from rich.text import Text
 from textual import work
 from textual.app import App
 from textual.filter import LineFilter
+from textual.screen import Screen
 
 from store.errors import StoreError
 from store.live import Run
-from tui.app.actions import bindings
+from tui.app.actions import bindings, spelled
 from tui.app.filters import LightGround, PlainCharacters
 from tui.app.look import GROUNDS, LIGHT_THEME, THEME
 from tui.app.screens.base import PlaceScreen
@@ -47,7 +48,7 @@ class TombolaApp(App[None]):
         # NO_COLOR means no colour at all: Textual's own colours would otherwise become greys.
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self.settings = settings or Settings()
-        self.actions = self.settings.actions
+        self.actions = spelled(self.settings.actions) if self.settings.ascii else self.settings.actions
         """The table of actions, with the keys that this person gave them."""
         self.set_keymap({one.id: ",".join(one.keys) for one in self.actions if one.id in self.settings.keys})
         self.register_theme(THEME)
@@ -86,29 +87,32 @@ class TombolaApp(App[None]):
         """Tell a person something in passing, such as why a key cannot act."""
         self.notify(plain(words), severity=severity, markup=False)  # type: ignore[arg-type]
 
-    # Snapshots
+    # Snapshots: for the screen on top alone. Whenever one below it is told anything, Textual sends all of the upper one
+    # again. A screen that comes back on top asks anew.
+
+    @property
+    def _top(self) -> Screen[Any] | None:
+        """The screen on top; None while the app closes."""
+        return self.screen_stack[-1] if self.screen_stack else None
 
     def on_runs_seen(self, seen: RunsSeen) -> None:
         self._live = tuple(run for run in seen.runs if run.state == "running")
-        for screen in self.screen_stack:
-            if isinstance(screen, RunsScreen):
-                screen.show(seen)
-        if self._choosing is not None:
+        if isinstance(top := self._top, RunsScreen):
+            top.show(seen)
+        elif top is self._choosing and self._choosing is not None:
             self._choosing.show(seen.runs)
 
     def on_comparison_seen(self, seen: ComparisonSeen) -> None:
         from tui.app.screens.compare import CompareScreen
 
-        for screen in self.screen_stack:
-            if isinstance(screen, CompareScreen):
-                screen.show(seen)
+        if isinstance(top := self._top, CompareScreen):
+            top.show(seen)
 
     def on_run_seen(self, seen: RunSeen) -> None:
         from tui.app.screens.run import RunScreen
 
-        for screen in self.screen_stack:
-            if isinstance(screen, RunScreen):
-                screen.show(seen)
+        if isinstance(top := self._top, RunScreen):
+            top.show(seen)
 
     def on_store_failed(self, failed: StoreFailed) -> None:
         self.say(failed.reason, "error")

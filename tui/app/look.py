@@ -5,7 +5,10 @@ Colour never says anything alone: a state has its glyph and word, a series its m
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.text import Text
+from textual.app import App
 from textual.theme import Theme
 
 from tui.cells import wrap
@@ -89,8 +92,7 @@ ALARM = "bold color(208)"
 DIM = "color(245)"
 STRONG = "bold"
 ACCENT = "color(179)"
-CURSOR = "on color(237)"
-CURSOR_WITHOUT_COLOUR = "reverse"
+_CURSOR = "on color(237)"
 KEY = "bold color(179)"
 MARK, MARKED = "▌", "bold color(179)"
 """What stands before a run that is to be compared, and its colour."""
@@ -101,6 +103,11 @@ SORTED = ("▲", "▼")
 def series(index: int) -> str:
     """The style of a series, as plots draw it."""
     return f"color({COLOURS[index % len(COLOURS)]})"
+
+
+def cursor(app: App[Any]) -> str:
+    """The style of the line under a cursor: reversed where the ground is the terminal's own, which may be light."""
+    return "reverse" if app.no_color or app.current_theme.ansi else _CURSOR
 
 
 def note(words: str, width: int) -> list[Text]:

@@ -10,7 +10,7 @@ from textual.screen import ModalScreen
 
 from store.comparing import MOST
 from store.live import Run
-from tui.app.look import ACCENT, CURSOR, CURSOR_WITHOUT_COLOUR, DIM, KEY, STATES, STRONG
+from tui.app.look import ACCENT, DIM, KEY, STATES, STRONG, cursor
 from tui.app.widgets.canvas import Canvas
 from tui.app.wording import percent
 from tui.cells import left
@@ -90,8 +90,8 @@ class ChooseRuns(ModalScreen[tuple[str, ...]]):
         run = self._others[number]
         glyph, style = STATES.get(run.state, ("?", ""))
         marked = "✓" if run.id in self._marked else " "
-        cursor = CURSOR_WITHOUT_COLOUR if self.app.no_color else CURSOR
-        row = Text(no_wrap=True, style=cursor if number == self._cursor else "")
+        under = cursor(self.app)
+        row = Text(no_wrap=True, style=under if number == self._cursor else "")
         row.append(f"{marked} ", KEY).append(f"{glyph} {run.state:<8}  ", style)
         row.append(left(plain(run.id, self._longest), self._longest), STRONG)
         row.append(f"  {percent(run.sparsity):>8}  ").append(plain(run.title), DIM)

@@ -48,10 +48,6 @@ class RunsScreen(PlaceScreen):
     class MachineSeen(Message):
         """A figure of the machine has moved."""
 
-        def __init__(self, machine: Machine) -> None:
-            super().__init__()
-            self.machine = machine
-
     place = "runs"
     BINDINGS = bindings("runs")
 
@@ -62,6 +58,7 @@ class RunsScreen(PlaceScreen):
         self._coming: str | None = None
         self._plots = False
         self._machine: Machine | None = None
+        self._on_top = True
         self._watcher: Watcher | None = None
 
     def compose(self) -> ComposeResult:
@@ -90,7 +87,11 @@ class RunsScreen(PlaceScreen):
         if self._watcher is not None:
             self._watcher.stop()
 
+    def on_screen_suspend(self) -> None:
+        self._on_top = False
+
     def on_screen_resume(self) -> None:
+        self._on_top = True
         self._draw_machine()
         self._look()
 
@@ -196,7 +197,7 @@ class RunsScreen(PlaceScreen):
         if self._watcher is None:
             from tui.hardware import Watcher
 
-            self._watcher = Watcher(lambda machine: self.post_message(self.MachineSeen(machine)))
+            self._watcher = Watcher(self._machine_told)
             self._watcher.start()
 
     def on_runs_screen_plots_loaded(self) -> None:
@@ -204,10 +205,14 @@ class RunsScreen(PlaceScreen):
             self._plots = True
             self.fit()
 
-    def on_runs_screen_machine_seen(self, seen: MachineSeen) -> None:
-        self._machine = seen.machine
-        if self.app.screen is self:  # painting under another screen would send that one anew
-            self._draw_machine()
+    def _machine_told(self, machine: Machine) -> None:
+        """In the watcher's thread. Under another screen nothing is posted: Textual would send all of that one again."""
+        self._machine = machine
+        if self._on_top:
+            self.post_message(self.MachineSeen())
+
+    def on_runs_screen_machine_seen(self) -> None:
+        self._draw_machine()
 
     @property
     def _machine_rows(self) -> int:

@@ -18,6 +18,7 @@ from tui.app.look import DIM, STRONG, note
 from tui.app.widgets.panel import Kind, Scene
 from tui.app.widgets.plot import plot
 from tui.app.wording import DASH, count, duration, energy, percent, plural, size
+from tui.blocks import beside
 from tui.cells import wrap
 from tui.drawing import Series
 from tui.plain import plain
@@ -184,7 +185,7 @@ def draw(scene: Scene, width: int, height: int) -> list[Text]:
         cells = [
             _cell(figure, width // across - 2, high + (row < over), unit) for figure in shown[row * across :][:across]
         ]
-        lines += _beside(cells, width // across)
+        lines += beside(cells, width // across)
     if left:
         others = ", ".join(figure.name for figure in known if figure not in shown)
         lines.append(Text(plain(f"PgUp, PgDn: {others}", width), DIM))
@@ -224,17 +225,6 @@ def _cell(figure: Figure, width: int, height: int, unit: float) -> list[Text]:
     series = [Series("", xs, ys, colour=figure.colour)]
     end = xs[-1] if xs[-1] > 0 else None
     return [title, *plot(series, width, height - 1, x_limits=(0.0, end), y_limits=(0.0, figure.top))]
-
-
-def _beside(cells: list[list[Text]], wide: int) -> list[Text]:
-    """Figures of equal height side by side, each in `wide` columns."""
-    rows = []
-    for pieces in zip(*cells, strict=True):
-        row = Text(no_wrap=True)
-        for place, piece in enumerate(pieces):
-            row.append(" " * (place * wide - row.cell_len)).append_text(piece)
-        rows.append(row)
-    return rows
 
 
 def _time(worked: Sequence[Worked]) -> tuple[str, float]:

@@ -11,7 +11,7 @@ from textual.events import Click, MouseScrollDown, MouseScrollUp, Resize
 from textual.message import Message
 
 from store.live import Run
-from tui.app.look import CURSOR, CURSOR_WITHOUT_COLOUR, DIM, MARK, MARKED, SORTED, STATES, STRONG
+from tui.app.look import DIM, MARK, MARKED, SORTED, STATES, STRONG, cursor
 from tui.app.widgets.canvas import Canvas
 from tui.app.wording import DASH, count, duration, percent
 from tui.filtering import KEYS, Value
@@ -255,9 +255,9 @@ class RunTable(Canvas, can_focus=True):
         shown = height - 1
         self._top = max(min(self._top, self._cursor, len(self._runs) - shown), self._cursor - shown + 1, 0)
         columns = fitted(self._widths, width)
-        cursor = CURSOR_WITHOUT_COLOUR if self.app.no_color else CURSOR
+        under = cursor(self.app)
         rows = [
-            _row(run, columns, cursor if i == self._cursor else "", run.id in self.marked, width)
+            _row(run, columns, under if i == self._cursor else "", run.id in self.marked, width)
             for i, run in list(enumerate(self._runs))[self._top : self._top + shown]
         ]
         self.paint([self._head(columns), *rows])

@@ -14,6 +14,7 @@ from tui.app.look import DIM, note
 from tui.app.widgets.panel import Kind, Scene
 from tui.app.widgets.plot import plot
 from tui.app.wording import layer_name, plural
+from tui.blocks import beside
 from tui.drawing import Series
 from tui.plain import plain
 from tui.questions import natural
@@ -40,8 +41,8 @@ def draw(scene: Scene, width: int, height: int) -> list[Text]:
     rows: list[Text] = []
     for line in range(down):
         high = (room + line) // down
-        beside = [_plot(turn, kind, (width + 2) // across - 2, high) for kind in shown[line * across :][:across]]
-        rows += _joined(beside, (width + 2) // across)
+        plots = [_plot(turn, kind, (width + 2) // across - 2, high) for kind in shown[line * across :][:across]]
+        rows += beside(plots, (width + 2) // across)
     if left:
         others = ", ".join(kind for kind in kinds if kind not in shown)
         rows.append(Text(plain(f"PgUp, PgDn: {others}", width), DIM))
@@ -63,17 +64,6 @@ def _grid(kinds: list[str], width: int, height: int) -> tuple[int, int]:
     """Plots side by side, and rows of them."""
     across = 2 if width >= BESIDE and len(kinds) > 1 else 1
     return across, max(1, min(-(-len(kinds) // across), height // LEAST_PLOT))
-
-
-def _joined(beside: list[list[Text]], wide: int) -> list[Text]:
-    """Plots of equal height side by side, each in `wide` columns."""
-    rows = []
-    for pieces in zip(*beside, strict=True):
-        row = Text(no_wrap=True)
-        for place, piece in enumerate(pieces):
-            row.append(" " * (place * wide - row.cell_len)).append_text(piece)
-        rows.append(row)
-    return rows
 
 
 def _plot(turn: Turn, kind: str, width: int, height: int) -> list[Text]:
