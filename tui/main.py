@@ -137,6 +137,7 @@ def _open_app(theme: str | None, as_ascii: bool, no_mouse: bool) -> int:
     from dataclasses import replace
 
     from tui.app.app import TombolaApp
+    from tui.app.hangup import follow_terminal
     from tui.settings import read
 
     settings = read()
@@ -147,6 +148,7 @@ def _open_app(theme: str | None, as_ascii: bool, no_mouse: bool) -> int:
         mouse=settings.mouse and not no_mouse,
     )
     app = TombolaApp(db(), files(), settings)
+    follow_terminal()
     app.run(mouse=settings.mouse)
     return app.return_code or 0
 

@@ -13,6 +13,7 @@ import subprocess
 import termios
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ MOUSE = ("\x1b[?1000h", "\x1b[?1002h", "\x1b[?1003h", "\x1b[?1006h")
 class Terminal:
     """A terminal of 80×24 with `tombola` in it."""
 
-    def __init__(self, tombola: Tombola, *arguments: str, **environment: str) -> None:
+    def __init__(self, tombola: Tombola, *arguments: str, nohup: bool = False, **environment: str) -> None:
         coloured = {name: value for name, value in tombola.environment.items() if name != "NO_COLOR"}
         self.output = ""
         self.master, slave = pty.openpty()
@@ -41,9 +42,14 @@ class Terminal:
             env=coloured | environment,
             cwd=tombola.home,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=lambda: self._begin(nohup),
         )
         os.close(slave)
+
+    @staticmethod
+    def _begin(nohup: bool) -> None:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if nohup else signal.SIG_DFL)
 
     def type(self, keys: str) -> None:
         os.write(self.master, keys.encode())
@@ -83,8 +89,8 @@ class Terminal:
 def terminals(tombola: Tombola) -> Iterator[Callable[..., Terminal]]:
     opened: list[Terminal] = []
 
-    def open_terminal(*arguments: str, **environment: str) -> Terminal:
-        opened.append(Terminal(tombola, *arguments, **environment))
+    def open_terminal(*arguments: str, **options: Any) -> Terminal:
+        opened.append(Terminal(tombola, *arguments, **options))
         return opened[-1]
 
     yield open_terminal
@@ -116,7 +122,7 @@ def test_an_experiment_started_by_keys_outlives_its_terminal_and_is_found_again(
     engine = ask(tombola, "SELECT pid FROM attempts")
 
     first.close()
-    assert first.process.returncode not in (None, 0), "the app went with its terminal"
+    assert first.process.returncode == -signal.SIGHUP, "the app went with its terminal"
     os.kill(engine, 0)  # and the engine did not
     deadline = time.monotonic() + 90
     while ask(tombola, "SELECT state FROM runs") == "running" and time.monotonic() < deadline:
@@ -151,6 +157,13 @@ def test_leaving_names_what_keeps_running(tombola, terminals):
     while ask(tombola, "SELECT state FROM runs") == "running" and time.monotonic() < deadline:
         time.sleep(0.1)
     assert ask(tombola, "SELECT state FROM runs") == "stopped"
+
+
+def test_an_app_goes_with_its_terminal_also_where_hangups_are_ignored(terminals):
+    terminal = terminals(nohup=True)
+    terminal.wait_for("No experiment has been run yet")
+    terminal.close()
+    assert terminal.process.returncode == -signal.SIGHUP
 
 
 def test_no_color_means_none(terminals):
