@@ -11,6 +11,7 @@ while they work begins with a mark that a refusal has not.
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import sys
 from collections.abc import Iterator
@@ -84,6 +85,7 @@ def main() -> int:
     given = parser.parse_args()
     try:
         if given.verb == "run":
+            faulthandler.enable()  # a crash leaves its place in engine.log
             return run(given.run, given.db, given.files, given.claim)
         if given.verb == "cards":
             print(json.dumps(_cards()))

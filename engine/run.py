@@ -7,7 +7,6 @@ evaluated as soon as it is found.
 
 from __future__ import annotations
 
-import faulthandler
 import json
 import os
 import time
@@ -85,7 +84,6 @@ def run(run_id: str, db: Path, files: Path, claim: str = "") -> int:
         Failed: it cannot be begun; says why.
     """
     torch.set_num_threads(1)  # until the fork: OpenMP's threads would not survive it
-    faulthandler.enable()  # a crash leaves its place in engine.log
     reader = connect_readonly(db)
     row = reader.execute("SELECT * FROM runs WHERE id = ?", (run_id,)).fetchone()
     last = reader.execute("SELECT * FROM attempts WHERE run = ? ORDER BY id DESC LIMIT 1", (run_id,)).fetchone()
@@ -264,19 +262,26 @@ class _Attempt:
         self.images_at_start, self.began = self.trainings.images, time.monotonic()
         try:
             if not (self._begin() and self._loop() and self._answered()):
-                state = STATES[self.asked or "stop"]
-                self._end(state, f"{state} on request")
-                return STOPPED
+                return self._stopped()
             self._end("finished", "finished")
             return FINISHED
         except Owned:  # there is another engine to tell how the run ends
             raise
+        except Unusable as error:  # only where nothing but the store is left to wait for
+            if self.asked:
+                return self._stopped()
+            self._fail(str(error))
         except (Failed, WorkerDied, StoreError, OSError) as error:
             self._fail(str(error))
         except Exception as error:
             printed(traceback.format_exc())
             self._fail(f"fault in the engine: {error!r} (the traceback is in the run's engine.log)")
         return FAILED
+
+    def _stopped(self) -> int:
+        state = STATES[self.asked or "stop"]
+        self._end(state, f"{state} on request")
+        return STOPPED
 
     def _end(self, state: str, words: str) -> None:
         if self.begun:

@@ -70,6 +70,11 @@ def begun(bench: Bench, engine: subprocess.Popen, run: str) -> None:
     )
 
 
+def done(spool: Spool) -> list[str]:
+    """The keys of the trainings that the spool says are done."""
+    return [key for record in spool.records() for name, _, (key, *_), _ in record["calls"] if name == "_done"]
+
+
 def test_a_store_locked_longer_than_anyone_waits_delays_a_run_and_takes_nothing_from_it(bench, whole):
     run = bench.create(LONG)
     engine = bench.start(run)
@@ -77,7 +82,7 @@ def test_a_store_locked_longer_than_anyone_waits_delays_a_run_and_takes_nothing_
     spool = Spool(spool_path(bench.files, run))
     with locked(bench):
         wait_until(spool.path.exists)
-        wait_until(lambda: sum("_done" in json.dumps(record) for record in spool.records()) >= 3)
+        wait_until(lambda: len(done(spool)) >= 3)
         assert engine.poll() is None, "trainings go on meanwhile"
         assert bench.rows("SELECT taken_in FROM runs WHERE id = :run", run) == [(0,)]
     assert engine.wait(timeout=120) == 0
@@ -96,10 +101,10 @@ def test_a_run_killed_while_its_store_was_locked_is_resumed_with_all_that_was_ke
     begun(bench, engine, run)
     spool = Spool(spool_path(bench.files, run))
     with locked(bench):
-        wait_until(lambda: sum("_done" in json.dumps(record) for record in spool.records()) >= 2)
+        wait_until(lambda: len(done(spool)) >= 2)
         os.kill(engine.pid, signal.SIGKILL)
         engine.wait()
-    kept = [key for record in spool.records() for name, _, (key, *_), _ in record["calls"] if name == "_done"]
+    kept = done(spool)
     with spool.path.open("ab") as torn:
         torn.write(b'12345678 {"number": 99')
     set_state(bench.conn, run, "running")
@@ -113,12 +118,17 @@ def test_a_run_killed_while_its_store_was_locked_is_resumed_with_all_that_was_ke
     assert sum(text.endswith("kept in the run's folder taken in") for text in told) == 1
 
 
-def test_a_stop_is_heard_while_the_store_is_locked(bench, whole):
+@pytest.mark.parametrize("waiting", [False, True])
+def test_a_stop_is_heard_while_the_store_is_locked(bench, whole, waiting):
+    """In the midst of training; or with nothing left to do but to write it down."""
     run = bench.create(LONG)
     engine = bench.start(run)
     begun(bench, engine, run)
+    spool = Spool(spool_path(bench.files, run))
     with locked(bench):
-        wait_until(spool_path(bench.files, run).exists)
+        written = "SELECT key FROM trainings WHERE run = :run AND state = 'done'"
+        left = len(bench.rows(written, whole)) - len(bench.rows(written, run))
+        wait_until(lambda: len(done(spool)) >= (left if waiting else 1))
         began = time.monotonic()
         engine.terminate()
         assert engine.wait(timeout=20) == 3

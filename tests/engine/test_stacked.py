@@ -191,6 +191,9 @@ def test_alike_trainings_are_handed_out_in_stacks_of_a_power_of_two(tmp_path, wa
         def done_before(self) -> list:
             return []
 
+        def aside_before(self) -> list:
+            return []
+
         def __getattr__(self, name: str):
             return lambda *given, **named: None
 

@@ -121,14 +121,14 @@ class Full(Small):
     ROOM = 0
 
 
-def test_a_run_whose_trainings_do_not_fit_even_alone_fails_with_a_clear_line(tmp_path, monkeypatch, capsys):
+def test_a_run_whose_trainings_do_not_fit_even_alone_fails_with_a_clear_line(tmp_path, monkeypatch, capfd):
     bench = Bench(tmp_path)
     run_id = bench.create(seeds=[0])
     monkeypatch.setattr("engine.run.Trainer", Full)
     assert run(run_id, bench.db, bench.files) == 1
     [(message,)] = bench.rows("SELECT message FROM runs WHERE id = :run", run_id)
     assert "no room even for this training alone" in message
-    assert "traceback" not in message + capsys.readouterr().out
+    assert "traceback" not in message + capfd.readouterr().out
 
 
 class Greedy(Trainer):
@@ -156,7 +156,7 @@ class Lost(Trainer):
     ],
 )
 def test_a_run_without_memory_or_device_fails_in_clear_words_and_goes_on_to_the_same_bits(
-    tmp_path, monkeypatch, capsys, trainer, words
+    tmp_path, monkeypatch, capfd, trainer, words
 ):
     bench = Bench(tmp_path)
     whole, run_id = (bench.create(seeds=[0], searches={}, arms={"dense": {}}, checks={}) for _ in range(2))
@@ -167,7 +167,7 @@ def test_a_run_without_memory_or_device_fails_in_clear_words_and_goes_on_to_the_
     [(state, message)] = bench.rows("SELECT state, message FROM runs WHERE id = :run", run_id)
     assert state == "failed"
     assert message.startswith(words)
-    assert "Traceback" not in capsys.readouterr().out
+    assert "Traceback" not in capfd.readouterr().out
     set_state(bench.conn, run_id, "running")
     bench.finish(run_id)
     assert bench.science(run_id) == bench.science(whole)

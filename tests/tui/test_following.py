@@ -59,7 +59,7 @@ def test_the_bar_never_exceeds_the_terminal(training: Training | None, left: flo
 
 @pytest.fixture
 def forecast() -> dict:
-    return {"images": {"total": 100}}
+    return {"images": {"total": 100}, "disk_bytes": 0}
 
 
 def test_an_engine_that_dies_without_a_word_ends_the_watching_with_what_it_printed(
