@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import compress, pairwise
 
-from store.live import Curve
+from store.viewing import Curve
 
 Window = tuple[float, float]
 """From one epoch to another."""

@@ -9,7 +9,8 @@ import pytest
 from store import editing, report
 from store.answers import Point
 from store.comparing import Comparison
-from store.live import Chosen, Focus, Live, Published, Round, Trace, View, forecast
+from store.live import Live, Published, Round, forecast
+from store.viewing import Chosen, Focus, Trace, View
 from store.writing import Writer
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from store import live
-from store.live import Live, Sample
+from store import viewing
+from store.live import Live
 from store.liveness import this_process
 from store.reading import Reader
 from store.report import answer, machine
+from store.viewing import Sample
 from store.writing import Writer
 
 
@@ -59,7 +60,7 @@ def test_only_new_samples_are_read_and_each_attempt_has_its_own(path: Path, writ
 def test_many_samples_are_thinned_evenly_and_the_newest_is_there(
     path: Path, writer: Writer, new_run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "MOST_SAMPLES", 10)
+    monkeypatch.setattr(viewing, "MOST_SAMPLES", 10)
     run = new_run()
     own = attempt(writer, run)
     with writer.transaction():

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from rich.text import Text
 
-from store.live import Curve, Live, Turn, View
+from store.live import Live
+from store.viewing import Curve, Turn, View
 from tests.program import FinishedRun
 from tests.tui.test_app import change, drive, one, open_run, panel, shown, until
 from tui.app.widgets.curves import CURVES

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.live import Curve
+from store.viewing import Curve
 from tui.curves import (
     AXES,
     LEAST_WINDOW,

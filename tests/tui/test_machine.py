@@ -11,7 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from store.live import Live, Sample
+from store.live import Live
+from store.viewing import Sample
 from tests.program import FinishedRun
 from tests.tui.test_app import change, drive, one, open_run, panel, running, shown, store, until
 from tui.app.screens.run import KINDS

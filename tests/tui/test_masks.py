@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store.files import engine_log
-from store.live import Live, View
+from store.live import Live
 from store.liveness import this_process
+from store.viewing import View
 from tests.program import FinishedRun
 from tests.tui.test_app import change, drive, one, open_run, panel, shown, until
 from tui.app.look import HERE, NONE, PATTERNS

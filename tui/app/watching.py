@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from store.comparing import Comparison
 from store.errors import StoreError
-from store.live import Focus, Live, Preview, Run, View
+from store.live import Live, Preview, Run
 from tui.crash import record
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the first screen does without
     from textual.app import App
+
+    from store.comparing import Comparison
+    from store.viewing import Focus, View
 
 POLL_SECONDS = 1.0
 """Between two looks at the store; the engine writes about as often."""

@@ -14,7 +14,8 @@ from textual.app import ComposeResult
 from textual.containers import Container
 from textual.message import Message
 
-from store.live import Focus, Run
+from store.live import Run
+from store.viewing import Focus
 from tui.app.actions import bindings
 from tui.app.look import ACCENT, DIM
 from tui.app.screens.base import PlaceScreen

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from rich.text import Text
 
-from store.live import Turn
+from store.viewing import Turn
 from tui.app.look import DIM, STRONG
 from tui.app.widgets.panel import Scene
 from tui.app.widgets.plot import plot

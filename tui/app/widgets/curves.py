@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.text import Text
 
-from store.live import Curve, Turn
+from store.viewing import Curve, Turn
 from tui.app.look import ACCENT, note
 from tui.app.widgets.panel import Kind, Scene
 from tui.app.widgets.plot import plot

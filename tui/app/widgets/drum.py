@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from store.live import Lane, Past, Round, Turn
+from store.live import Lane, Round
+from store.viewing import Past, Turn
 from tui.app.look import ACCENT, DIM, STRONG, note, series
 from tui.app.widgets.panel import Kind, Scene
 from tui.app.wording import DASH, count, duration, percent, plural

@@ -12,7 +12,8 @@ from dataclasses import replace
 
 from rich.text import Text
 
-from store.live import Cost, Figure, Preview
+from store.live import Figure, Preview
+from store.viewing import Cost
 from tui.app.look import ACCENT, DIM, STRONG, note
 from tui.app.widgets.panel import Kind, Scene
 from tui.app.widgets.plot import plot

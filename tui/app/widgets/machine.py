@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from rich.text import Text
 
-from store.live import Sample, View, Worked
+from store.viewing import Sample, View, Worked
 from tui.app.look import DIM, STRONG, note
 from tui.app.widgets.panel import Kind, Scene
 from tui.app.widgets.plot import plot

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from store.live import Layer, Turn
+from store.viewing import Layer, Turn
 from tui.app.look import BAD, DIM, NONE, STRONG, note, series
 from tui.app.widgets.bars import bar, colour_of, over, place, scrolled, window
 from tui.app.widgets.heat import Row, heat

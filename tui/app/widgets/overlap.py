@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from store.live import Pair, Turn
+from store.viewing import Pair, Turn
 from tui.app.look import ACCENT, DIM, STRONG, note, series
 from tui.app.widgets.bars import bar, by_round, colour_of, over, place, scrolled, window
 from tui.app.widgets.panel import Kind, Scene

@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from rich.text import Text
 from textual.events import Resize
 
-from store.live import View
+from store.viewing import View
 from tui.app.widgets.canvas import Canvas
 from tui.crash import record
 from tui.curves import Window

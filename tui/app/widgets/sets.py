@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from store.live import Chosen
+from store.viewing import Chosen
 from tui.app.look import ACCENT, DIM, STRONG, note
 from tui.app.widgets.panel import Kind, Scene
 from tui.app.widgets.plot import plot

@@ -9,7 +9,7 @@ import math
 
 from rich.text import Text
 
-from store.live import Trace, Turn
+from store.viewing import Trace, Turn
 from tui.app.look import DIM, note
 from tui.app.widgets.panel import Kind, Scene
 from tui.app.widgets.plot import plot

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from store.live import LOG_LINES
+from store.viewing import LOG_LINES
 from tui.app.look import ALARM, ALERT, DIM, LEVELS, STATES, note
 from tui.app.widgets.panel import Kind, Scene
 from tui.app.wording import moment, plural
