@@ -90,19 +90,21 @@ def test_no_key_does_two_things_in_one_place():
     assert len({action.id for action in ACTIONS}) == len(ACTIONS)
 
 
-def test_other_keys_act_and_stand_in_the_foot_and_in_the_help(store):  # noqa: F811
+def test_other_keys_act_and_stand_in_the_foot_the_help_and_sentences(store):  # noqa: F811
     async def scenario(app, pilot):
         await until(pilot, lambda: "tiny-" in shown(app))
         assert "y new" in app.screen.query_one("#foot", Canvas).text
         await pilot.press("n")
         assert not isinstance(app.screen, NewScreen)
-        await pilot.press("question_mark")
+        await pilot.press("slash", *"unlike", "enter")
+        await until(pilot, lambda: "No run is like that: ^L takes the filter away." in shown(app))
+        await pilot.press("ctrl+l", "question_mark")
         await until(pilot, lambda: "Choose a preset" in shown(app))
         assert re.search(r"y +Choose a preset", shown(app))
         await pilot.press("escape", "y")
         await until(pilot, lambda: isinstance(app.screen, NewScreen))
 
-    drive(store, scenario, settings=Settings(keys={"runs.new": "y"}))
+    drive(store, scenario, settings=Settings(keys={"runs.new": "y", "runs.clear": "ctrl+l"}))
 
 
 def test_tombola_settings_tells_where_they_are_and_which_keys_there_are(tombola):

@@ -225,4 +225,6 @@ def _key_name(key: str) -> str:
 def _shown(key: str) -> str:
     if key in SIGNS:
         return SIGNS[key]
-    return key.replace("shift+", "⇧").replace("ctrl+", "^")
+    *held, last = key.split("+")
+    last = SIGNS.get(last, last.upper() if "ctrl" in held and len(last) == 1 else last)
+    return "".join({"ctrl": "^", "shift": "⇧"}.get(one, f"{one}+") for one in held) + last

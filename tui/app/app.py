@@ -87,6 +87,10 @@ class TombolaApp(App[None]):
         """Tell a person something in passing, such as why a key cannot act."""
         self.notify(plain(words), severity=severity, markup=False)  # type: ignore[arg-type]
 
+    def key(self, action: str) -> str:
+        """The first key of the action with this id, as people know it."""
+        return next(one.shown.split()[0] for one in self.actions if one.id == action)
+
     # Snapshots: for the screen on top alone. Whenever one below it is told anything, Textual sends all of the upper one
     # again. A screen that comes back on top asks anew.
 

@@ -84,6 +84,8 @@ class Watch:
         self._ended = False
         self._listed: tuple[Run, ...] | None = None
         """The list as it was last read; None when it may be another."""
+        self._running = False
+        """Whether an engine should live on a run that is shown."""
         self._thread = threading.Thread(target=self._read, name="watch", daemon=True)
 
     def start(self) -> None:
@@ -113,7 +115,7 @@ class Watch:
             try:
                 live = live or Live(self._db)
                 # Whether an engine lives is not in the store: while one should, it is looked for every time.
-                if live.changed() or _may_vanish(shown) or self._behind(live):
+                if live.changed() or self._running or self._behind(live):
                     self._listed = None
                 if shown is None or self._listed is None:
                     shown = self._answer(live, wish, shown)
@@ -142,23 +144,19 @@ class Watch:
             view = live.view(wish.run, wish.focus, wish.before)
             if view is None or view != shown:
                 self._app.post_message(RunSeen(wish.run, view))
+            self._running = view is not None and view.run.state == "running"
             return view or "gone"
         if wish.compared:
             self._listed = ()
             comparison = live.comparison(wish.compared)
             if comparison != shown:
                 self._app.post_message(ComparisonSeen(wish.compared, comparison))
+            self._running = any(side.state == "running" for side in comparison.sides)
             return comparison
         # Where only the cursor has moved, the list is as it was.
         runs = self._listed = self._listed or live.runs(LISTING_SECONDS[live.behind])
         preview = live.preview(wish.run or runs[0].id) if runs else None
         if (runs, preview) != shown:
             self._app.post_message(RunsSeen(runs, preview))
+        self._running = any(run.state == "running" for run in runs)
         return runs, preview
-
-
-def _may_vanish(shown: object) -> bool:
-    if isinstance(shown, Comparison):
-        return any(side.state == "running" for side in shown.sides)
-    runs = (shown.run,) if isinstance(shown, View) else shown[0] if isinstance(shown, tuple) else ()
-    return any(run.state == "running" for run in runs)

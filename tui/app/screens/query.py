@@ -148,7 +148,7 @@ class QueryScreen(PlaceScreen):
         self._stop = threading.Event()
         self._number += 1
         self._began = time.monotonic()
-        self._words = "running; Esc stops it"
+        self._words = f"running; {self.tombola.key('query.back')} stops it"
         self.fit()
         self._ask(sql, self._number, self._stop)
 
@@ -174,7 +174,11 @@ class QueryScreen(PlaceScreen):
         if answered.fault:
             self._words = answered.fault
         else:
-            count = f"the first {MOST_ROWS} rows of more: ^O writes all" if answered.more else _rows(answered.rows)
+            count = (
+                f"the first {MOST_ROWS} rows of more: {self.tombola.key('query.export')} writes all"
+                if answered.more
+                else _rows(answered.rows)
+            )
             self._words = f"{count}, in {1000 * answered.seconds:.0f} ms"
             self._fill(answered.columns, answered.rows)
             self._show_rows(True)

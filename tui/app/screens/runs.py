@@ -174,9 +174,9 @@ class RunsScreen(PlaceScreen):
     def _draw_preview(self) -> None:
         pane, plot, seen = self.query_one("#preview", PreviewPane), self.query_one("#curve", PreviewPane), self._preview
         if not self._runs:
-            pane.show(_welcome)
+            pane.show(_welcome, self.tombola.key("runs.new"))
         elif self.table.run is None:
-            pane.show(_none)
+            pane.show(_none, self._unlike)
             plot.show(_nothing)
         elif seen is not None and plot.display:
             plot.show(preview.curve, seen, self._plots)
@@ -329,13 +329,16 @@ class RunsScreen(PlaceScreen):
             self.table.unmark()
             self.fit()
         else:
-            self.tombola.say("there is no filter and no mark to take away; q leaves")
+            self.tombola.say("there is no filter and no mark to take away")
+
+    @property
+    def _unlike(self) -> str:
+        return f"no run is like that: {self.tombola.key('runs.clear')} takes the filter away"
 
     def _chosen(self, verb: str) -> Run | None:
         run = self.table.run
         if run is None:
-            why = "no run is like that: Esc takes the filter away" if self._runs else "n starts one"
-            self.tombola.say(f"there is no run to {verb}: {why}")
+            self.tombola.say(f"there is no run to {verb}: " + (self._unlike if self._runs else "start one"))
         return run
 
 
@@ -343,15 +346,15 @@ def _nothing(_width: int, _height: int) -> list[Text]:
     return []
 
 
-def _none(width: int, _height: int) -> list[Text]:
-    return note("No run is like that: Esc takes the filter away.", width)
+def _none(words: str, width: int, _height: int) -> list[Text]:
+    return note(f"{words[0].upper()}{words[1:]}.", width)
 
 
-def _welcome(width: int, height: int) -> list[Text]:
+def _welcome(key: str, width: int, height: int) -> list[Text]:
     words = [
         Text("No experiment has been run yet.", STRONG),
         Text(),
-        Text.assemble("Press ", ("n", KEY), " to choose one. The demo, ", ("digits-demo", ACCENT), ","),
+        Text.assemble("Press ", (key, KEY), " to choose one. The demo, ", ("digits-demo", ACCENT), ","),
         Text("compares two ways to find lottery tickets on handwritten digits."),
         Text(),
         Text("Experiments run on by themselves: you may leave and come back.", DIM),

@@ -84,7 +84,7 @@ def side_lines(scene: Beside, width: int) -> list[Text]:
     for number, side in enumerate(sides):
         line = Text(no_wrap=True).append("▸ " if side.run == scene.chosen else "  ", ACCENT)
         if side.run in scene.hidden:
-            line.append(f"·  {columns[0][number].plain}  hidden: Space shows it", DIM)
+            line.append(f"·  {columns[0][number].plain}  hidden", DIM)
         else:
             line.append(mark(side), f"bold {series(side.place)}")
             for cells in columns:
@@ -116,7 +116,7 @@ def draw_plot(scene: Beside, width: int, height: int) -> list[Text]:
     drawn = scene.series
     if not drawn:
         hidden = bool(scene.hidden) and bool(scene.comparison.searches)
-        return note("nothing to draw: Space shows a hidden run" if hidden else "nothing has been evaluated yet", width)
+        return note("nothing to draw: the runs are hidden" if hidden else "nothing has been evaluated yet", width)
     strokes = _strokes(scene, width)
     axes = comparing.axes(drawn, scene.x)  # of all intervals, so that choosing a run does not move them
     chosen = next(side for side in scene.comparison.sides if side.run == scene.chosen)

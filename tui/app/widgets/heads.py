@@ -65,11 +65,11 @@ def doing_line(run: Run, width: int) -> Text:
     if run.state == "running":
         return Text(plain(run.doing or "the engine is starting", width), DIM, no_wrap=True)
     words = {
-        "paused": "paused: r resumes it from there",
-        "stopped": "stopped: r resumes it from its last finished round",
+        "paused": "paused: it can be resumed from there",
+        "stopped": "stopped: it can be resumed from there",
         "finished": f"finished; started {moment(run.created, '%Y-%m-%d %H:%M')}",
         "failed": "failed",
-        "lost": "the engine has gone without a word: r resumes it from its last checkpoint",
+        "lost": "the engine has gone without a word: the run can be resumed from its last checkpoint",
     }.get(run.state, run.state)
     if run.message:
         words += f" · {run.message}"
