@@ -95,6 +95,7 @@ class Herald:
         """The engine is ready and looks for requests by itself. What was asked until now has been said to it."""
         if self._ours.fileno() < 0:
             return
+        signal.set_wakeup_fd(-1)  # first: a signal from here on finds no reader at the other end
         with suppress(OSError):
             self._ours.send(_READY)
         self._let_go()

@@ -91,7 +91,12 @@ def test_the_wheel_carries_the_licence_and_the_command(wheel: Path):
 def test_the_installed_command_is_the_wheels_and_not_the_checkouts(environment: Path, tmp_path: Path):
     ask = "import presets, store, engine, tui; print(presets.__file__, store.__file__, engine.__path__, tui.__path__)"
     answer = subprocess.run(
-        [str(environment / "bin/python"), "-P", "-c", ask], cwd=tmp_path, capture_output=True, text=True, check=True
+        [str(environment / "bin/python"), "-P", "-c", ask],
+        cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     assert answer.count(str(environment)) == 4
     assert str(ROOT) not in answer.replace(str(environment), "")
