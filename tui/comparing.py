@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from store.comparing import LEVELS, TOLERANCE, Comparison, Result, Search, Setting, Side, Ticket, results
-from tui.app.wording import DASH, count, percent
+from tui.app.wording import DASH, GLYPHS, count, percent
 from tui.drawing import SPARSITY_TICKS, Series, by_remaining, draw, percent_window
 from tui.picture import picture
-from tui.questions import GLYPHS
 
 Axis = Literal["sparsity", "cost"]
 

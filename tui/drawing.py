@@ -15,16 +15,13 @@ from itertools import pairwise
 from typing import Any
 
 from tui import cells
+from tui.colours import COLOURS
 from tui.plain import plain
 
 Point = tuple[float, float]
 Limits = tuple[float, float]
 Ticks = Callable[[float, float, int], list[tuple[float, str]]]
 """Finds ticks and their labels in a window, about as many as asked for."""
-
-COLOURS = (33, 208, 29, 163, 147, 130, 41, 175)
-"""Colours of series, of the 256 that every terminal has: no two within 18 of CIELAB for any of the usual ways to see
-(Machado et al. 2009: protan, deutan, tritan), readable on black and on white; of 16 colours they become seven."""
 
 STROKES = ("", "─ ─", "· ·", "─ ·")
 """Ways to draw a line besides its colour and marks, as the legend shows them: whole, broken, dotted, both."""

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from xml.sax.saxutils import escape
 
-from tui.drawing import COLOURS, Limits, Series, ticks, window
+from tui.colours import COLOURS
+from tui.drawing import Limits, Series, ticks, window
 from tui.plain import plain
 
 WIDTH, HEIGHT = 880, 500

@@ -12,27 +12,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from store.answers import Check
-from tui.app.wording import DASH, plural
+from tui.app.wording import DASH, plural, verdict
 from tui.cells import width, wrap
+from tui.colours import COLOURS
 from tui.commands.output import table
-from tui.drawing import COLOURS, Series
+from tui.drawing import Series
 from tui.plain import plain
-
-GLYPHS = {
-    "clear": "✓",
-    "stable": "✓",
-    "passed": "✓",
-    "jackpot": "✓",
-    "similar": "≈",
-    "secondary": "≈",
-    "undecided": "?",
-    "reversed": "✗",
-    "unstable": "✗",
-    "failed": "✗",
-    "no ticket": "✗",
-    "none": "·",
-}
-"""What stands before a verdict's word."""
 
 MOST_SERIES = len(COLOURS)
 """Series of one plot: more would share colours and marks."""
@@ -98,11 +83,6 @@ def _answers(rows: list[Check]) -> list[Answer]:
 # Words
 
 
-def verdict(check: Check) -> str:
-    """A verdict with its mark."""
-    return f"{GLYPHS.get(check.verdict, '·')} {plain(check.verdict)}"
-
-
 def label(part: Check, among: Iterable[Check], headline: Check | None = None) -> str:
     """What a part is called: with its search where the parts of an answer, or the answer, have another."""
     searches = {row.search for row in among} | ({headline.search} if headline else set())
@@ -163,7 +143,7 @@ def lines(question: Question, columns: int, sentences: bool = False) -> list[str
 def headline_lines(check: Check, columns: int, several: bool, indent: int = 2) -> list[str]:
     """Verdict, sentence and figures of a whole check; among `several` with the search that it is answered for."""
     of = f" ({check.search})" if several and check.search else ""
-    found = wrapped(f"{verdict(check)}{of}: {check.sentence}", columns, indent, indent + 2)
+    found = wrapped(f"{verdict(check.verdict)}{of}: {check.sentence}", columns, indent, indent + 2)
     figures = facts(check)
     return found + (wrapped(" · ".join(figures), columns, indent + 2, indent + 2) if figures else [])
 
@@ -175,7 +155,7 @@ def part_lines(answer: Answer, columns: int, sentences: bool, indent: int = 4) -
         return []
     names = [label(part, parts, answer.headline) for part in parts]
     head = ["verdict", "figure", "threshold", "could have seen"]
-    cells = [[verdict(part), figure(part), limit(part.threshold), limit(part.detectable)] for part in parts]
+    cells = [[verdict(part.verdict), figure(part), limit(part.threshold), limit(part.detectable)] for part in parts]
     if len({part.seeds for part in (*parts, *([answer.headline] if answer.headline else []))}) > 1:
         head.append("seeds")
         for row, part in zip(cells, parts, strict=True):
@@ -188,7 +168,7 @@ def part_lines(answer: Answer, columns: int, sentences: bool, indent: int = 4) -
             line
             for part, name, sentence in zip(parts, names, said, strict=True)
             for line in (
-                *wrapped(f"{name}: {', '.join([verdict(part), *facts(part)])}", columns, indent, indent + 2),
+                *wrapped(f"{name}: {', '.join([verdict(part.verdict), *facts(part)])}", columns, indent, indent + 2),
                 *(wrapped(sentence, columns, indent + 2, indent + 2) if sentence else []),
             )
         ]

@@ -16,8 +16,9 @@ from store.reading import Rows
 from store.statistics import mean_interval
 from tui.app.wording import layer_name, plural
 from tui.cells import width
+from tui.colours import COLOURS
 from tui.commands.output import table
-from tui.drawing import COLOURS, Series, draw
+from tui.drawing import Series, draw
 from tui.questions import natural, wrapped
 
 MOST = len(COLOURS)

@@ -15,7 +15,7 @@ from tests.program import FinishedRun
 from tests.tui.test_app import change, drive, one, open_run, panel, shown, until
 from tui.app.widgets.curves import CURVES
 from tui.app.widgets.panel import Scene
-from tui.drawing import COLOURS
+from tui.colours import COLOURS
 
 EPOCHS = 12
 

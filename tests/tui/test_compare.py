@@ -29,7 +29,8 @@ from tui.app.screens.compare import CompareScreen
 from tui.app.screens.run import RunScreen
 from tui.app.widgets.beside import Beside, draw_settings
 from tui.app.widgets.panel import Panel
-from tui.drawing import COLOURS, MARKS
+from tui.colours import COLOURS
+from tui.drawing import MARKS
 
 Scenario = Callable[[TombolaApp, Pilot], Awaitable[None]]
 

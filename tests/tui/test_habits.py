@@ -24,8 +24,9 @@ from tui.app.screens.new import NewScreen
 from tui.app.screens.run import RunScreen
 from tui.app.widgets.canvas import Canvas
 from tui.app.widgets.run_table import RunTable
+from tui.colours import COLOURS
 from tui.commands.settings import lines
-from tui.drawing import COLOURS, MARKS
+from tui.drawing import MARKS
 from tui.settings import THEMES, Settings, read
 
 # Settings

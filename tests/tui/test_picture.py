@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from rich.color import Color, ColorSystem
 
 from tui.app.filters import LIGHT
-from tui.drawing import COLOURS, MARKS, STROKES, Series, broken, dotted, draw
+from tui.colours import COLOURS
+from tui.drawing import MARKS, STROKES, Series, broken, dotted, draw
 from tui.picture import _MARKS, DASHES, picture
 
 SVG = "{http://www.w3.org/2000/svg}"

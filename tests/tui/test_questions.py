@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store.answers import Check, Point
-from tui.questions import GLYPHS, Answer, Question, curve_head, curves, figure, grouped, label, lines
+from tui.app.wording import GLYPHS
+from tui.questions import Answer, Question, curve_head, curves, figure, grouped, label, lines
 
 ROW = Check(
     name="q", search="imp", part="", method="m", question="", figure=1.0, low=0.5, high=1.5, unit="points",

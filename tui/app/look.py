@@ -12,7 +12,7 @@ from textual.app import App
 from textual.theme import Theme
 
 from tui.cells import wrap
-from tui.drawing import COLOURS
+from tui.colours import COLOURS
 from tui.plain import plain
 
 THEME = Theme(

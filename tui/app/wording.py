@@ -15,6 +15,23 @@ ALMOST = 0.9995
 """Of a larger unit, from which three digits of the smaller one would be rounded to a thousand of them: "1e+03 MB"."""
 
 
+GLYPHS = {
+    "clear": "✓",
+    "stable": "✓",
+    "passed": "✓",
+    "jackpot": "✓",
+    "similar": "≈",
+    "secondary": "≈",
+    "undecided": "?",
+    "reversed": "✗",
+    "unstable": "✗",
+    "failed": "✗",
+    "no ticket": "✗",
+    "none": "·",
+}
+"""What stands before a verdict's word."""
+
+
 def percent(fraction: float | None, decimals: int = 1) -> str:
     """0.913 → "91.3 %"."""
     return DASH if fraction is None else f"{100 * fraction:.{decimals}f} %"
@@ -112,3 +129,8 @@ def forecast(cost: dict[str, Any], data: str, width: int) -> list[tuple[str, str
 def _rounds(search: dict[str, Any]) -> str:
     number, low, high = (search[key] for key in ("rounds", "rounds_low", "rounds_high"))
     return plural(number, "round") + (f", {low} to {high}" if low != high else "")
+
+
+def verdict(word: str) -> str:
+    """A verdict with its mark."""
+    return f"{GLYPHS.get(word, '·')} {plain(word)}"

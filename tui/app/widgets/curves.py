@@ -14,6 +14,7 @@ from tui.app.look import ACCENT, note
 from tui.app.widgets.panel import Kind, Scene
 from tui.app.widgets.plot import plot
 from tui.app.wording import DASH, count, duration
+from tui.colours import COLOURS
 from tui.curves import (
     AXES,
     MEASURES,
@@ -40,7 +41,7 @@ from tui.curves import (
     timed,
     zoomed,
 )
-from tui.drawing import COLOURS, Series, log_ticks, ticks
+from tui.drawing import Series, log_ticks, ticks
 from tui.plain import plain
 
 _UNITS = ((7200, 3600.0, "hours"), (300, 60.0, "minutes"), (0, 1.0, "seconds"))

@@ -11,11 +11,10 @@ from store.live import Preview
 from tui.app.look import ACCENT, DIM, STRONG, VERDICT_STYLES, series
 from tui.app.widgets.canvas import Canvas
 from tui.app.widgets.heads import doing_line, progress_line, run_lines
-from tui.app.wording import percent
+from tui.app.wording import percent, verdict
 from tui.cells import left, wrap
 from tui.cells import width as width_of
 from tui.plain import plain
-from tui.questions import verdict
 
 PLOT = (8, 22)
 """Rows of the plot: fewer say nothing, and more leave the rest without room."""
@@ -119,7 +118,7 @@ def _verdicts(preview: Preview, width: int, most: int | None) -> list[Text]:
     for check in preview.checks:
         if check.part:
             continue  # parts are among the questions of the run's screen
-        word = verdict(check)
+        word = verdict(check.verdict)
         lead = " " * (len(word) + 2)
         pieces = wrap(plain(check.sentence), max(width, 24), lead, "  ", most)
         rows.append(Text.assemble((word, VERDICT_STYLES.get(check.verdict, "")), (pieces or [lead])[0][len(word) :]))

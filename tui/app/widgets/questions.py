@@ -12,9 +12,9 @@ from rich.text import Text
 from tui.app.look import ACCENT, DIM, STRONG, VERDICT_STYLES, note
 from tui.app.widgets.panel import Kind, Scene
 from tui.app.widgets.plot import plot
+from tui.app.wording import GLYPHS
 from tui.plain import plain
 from tui.questions import (
-    GLYPHS,
     Curve,
     Question,
     curve_head,

@@ -7,11 +7,10 @@ from rich.text import Text
 from store.viewing import LOG_LINES
 from tui.app.look import ALARM, ALERT, DIM, LEVELS, STATES, note
 from tui.app.widgets.panel import Kind, Scene
-from tui.app.wording import moment, plural
+from tui.app.wording import moment, plural, verdict
 from tui.cells import left, wrap
 from tui.cells import width as width_of
 from tui.plain import plain
-from tui.questions import verdict
 
 SHOWN = ("all", "warnings and errors", "alerts only")
 """Which lines are shown; alerts always are."""
@@ -90,7 +89,7 @@ def _rows(scene: Scene, width: int, most: int) -> list[Text]:
         entries.insert(0, ("", f"older lines: tombola log {scene.view.run.id}", ""))
     for check in scene.view.checks if shown == "all" else ():
         if not check.part:  # parts are among the questions
-            entries.append((f"{verdict(check):<11}", check.sentence, ""))
+            entries.append((f"{verdict(check.verdict):<11}", check.sentence, ""))
     found: list[list[Text]] = []
     count = 0
     for lead, message, level in reversed(entries):  # a long log is not wrapped for the sake of its end
