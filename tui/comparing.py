@@ -8,11 +8,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
 import shutil
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, Literal
 
 from store.comparing import LEVELS, TOLERANCE, Comparison, Result, Search, Setting, Side, Ticket, results
@@ -243,10 +243,8 @@ def write(comparison: Comparison, drawn: Sequence[Series], x: Axis, inside: Path
 
     What exists already is never written over: the folder gets a number. Raises `OSError` where nothing can be written.
     """
-    draft = inside / f".compare.{os.getpid()}"
-    shutil.rmtree(draft, ignore_errors=True)
+    draft = Path(mkdtemp(prefix=".compare.", dir=inside))
     try:
-        draft.mkdir()
         files = {
             "tickets.csv": as_csv(ticket_rows(comparison)),
             "results.csv": as_csv(result_rows(results(comparison, LEVELS))),

@@ -13,7 +13,7 @@ from store.live import Live
 from store.viewing import Curve, Turn, View
 from tests.program import FinishedRun
 from tests.tui.test_app import change, drive, one, open_run, panel, shown, until
-from tui.app.widgets.curves import CURVES
+from tui.app.widgets.curves import CURVES, _epoch
 from tui.app.widgets.panel import Scene
 from tui.colours import COLOURS
 
@@ -271,3 +271,9 @@ def test_a_curve_of_very_many_epochs_is_drawn_of_few_points(trained, monkeypatch
     (line,) = sent
     assert len(line.xs) <= 4 * 200 + 2
     assert (min(line.ys), max(line.ys)) == (1.0, 1.6)
+
+
+def test_a_window_of_many_epochs_is_told_without_exponents():
+    assert [_epoch(place) for place in (0.5, 12.25, 999.4, 999.5, 1234.5, 160_000)] == [
+        *("0.5", "12.2", "999", "1000", "1234", "160000"),
+    ]

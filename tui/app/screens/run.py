@@ -266,7 +266,7 @@ class RunScreen(PlaceScreen):
 
         try:
             found = gallery(samples(self.tombola.db, None, self.run.id, search, seed, number, GALLERY))
-        except (LaunchError, ValueError, KeyError) as error:  # an answer that cannot be read is none
+        except (LaunchError, ValueError, LookupError, TypeError) as error:  # an answer that cannot be read is none
             found = Gallery(search, seed, number, fault=str(error))
         self.post_message(self.GalleryCame(found))
 

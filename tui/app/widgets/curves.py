@@ -181,12 +181,17 @@ def _words(scene: Scene, turn: Turn, log: bool) -> str:
     return words + f", smoothed {SMOOTHING[scene.smooth]:g}" * bool(scene.smooth)
 
 
+def _epoch(place: float) -> str:
+    """Three digits, or whole epochs."""
+    return f"{place:.3g}" if place < 999.5 else f"{place:.0f}"
+
+
 def _share(row: list[Stretch], window: Window) -> str:
     first, last = (stretch_at(row, epoch) for epoch in window)
     if len(row) == 1:
-        return f"{window[0]:.3g} to {window[1]:.3g} of {extent(row)} epochs"
+        return f"{_epoch(window[0])} to {_epoch(window[1])} of {extent(row)} epochs"
     if first is last:
-        return f"{window[0] - first.epochs:.3g} to {window[1] - first.epochs:.3g} of round {first.round}"
+        return f"{_epoch(window[0] - first.epochs)} to {_epoch(window[1] - first.epochs)} of round {first.round}"
     return f"{first.round} to {last.round} of {row[-1].round}"
 
 
