@@ -170,6 +170,8 @@ def test_on_the_terminals_own_ground_the_cursor_takes_no_colour_of_ours(store): 
         table = app.screen.query_one(RunTable)
         row = next(line for line in table._lines if line.plain.strip().startswith("✓"))
         assert row.style == "reverse"
+        await pilot.press("ctrl+t")
+        await until(pilot, lambda: all(line.style != "reverse" for line in table._lines))
 
     drive(store, scenario, settings=Settings(theme="plain"))
 

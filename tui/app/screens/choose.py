@@ -43,6 +43,9 @@ class ChooseRuns(ModalScreen[tuple[str, ...]]):
         with Container(id="box"):
             yield Canvas(id="lines")
 
+    def on_mount(self) -> None:
+        self.watch(self.app, "theme", self._draw, init=False)
+
     def on_resize(self, _: Resize) -> None:
         self._draw()
 

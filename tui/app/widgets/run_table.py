@@ -248,6 +248,9 @@ class RunTable(Canvas, can_focus=True):
     def on_mouse_scroll_up(self, _: MouseScrollUp) -> None:
         self.move(-1)
 
+    def on_mount(self) -> None:
+        self.watch(self.app, "theme", self._draw, init=False)  # the cursor's style is the ground's
+
     def _draw(self) -> None:
         width, height = self.size
         if not width or height < 2:
