@@ -27,6 +27,7 @@ from engine.reuse import Elsewhere, joined, parted, result_of
 from engine.training import Checkpoint, Epoch, NotFinite, Result, Score, Training, Unfit
 from engine.workers import Broken, NoRoom, Pool, Report, TrainingFailed
 from store.errors import Unusable
+from store.naming import phrase
 
 
 class Failed(Exception):
@@ -378,20 +379,6 @@ def _fits(job: Training, held: State) -> bool:
     """Whether weights are of a training's network, by name and shape."""
     shapes = {name: tensor.shape for name, tensor in parted(held)[0].items()}
     return shapes == {name: tensor.shape for name, tensor in job.start.items()}
-
-
-def phrase(about: Mapping[str, Any]) -> str:
-    """What a training is for, in a few words."""
-    where = f"{about['search']} " if about.get("search") else ""
-    number = f" round {about['round']}" if about.get("round") is not None else ""
-    part = {
-        "member": f" member {about.get('member')}",
-        "point": " rewind point",
-        "saliency": " gradients",
-        "disagreement": " disagreement",
-        "check": f" for {about.get('check')}",
-    }.get(about["what"], f" {about.get('arm')}")
-    return f"{where}seed {about['seed']}{number}{part}"
 
 
 def _place(about: Mapping[str, Any]) -> tuple[str, int, int] | None:
