@@ -20,6 +20,8 @@ from torch import Tensor
 
 from engine import tensors
 from engine.recording import Recorder
+from store.errors import StoreError
+from store.files import aside_path
 
 KEPT = 2
 """Checkpoints of a training under way: the newest, and the one before in case that is damaged."""
@@ -44,9 +46,15 @@ class Aside:
         self._record, self._folder = record, folder
         self._files: dict[str, list[File]] = {}
         """By training, in the order of steps, its end last."""
+        known = set()
         for row in record.aside_before():
-            self._files.setdefault(row["key"], []).append(File(row["path"], row["step"], row["sha256"]))
-        known = {folder / file.path for files in self._files.values() for file in files}
+            try:
+                known.add(aside_path(folder, row["path"]))
+            except StoreError as error:
+                record.log("warning", f"{error}: left alone")
+                record.not_aside(row["key"], row["path"])
+            else:
+                self._files.setdefault(row["key"], []).append(File(row["path"], row["step"], row["sha256"]))
         for path in (*folder.glob("live/*"), *folder.glob("trained/*")):
             if path not in known:
                 path.unlink()

@@ -309,3 +309,21 @@ def test_what_a_killed_engine_was_writing_is_removed_and_what_has_a_row_stays(pl
     again = place.opened()
     assert [path.name for path in live.iterdir()] == [f"{place.job.key}.5.safetensors"]
     assert again.step(place.job.key) == 5
+
+
+@pytest.mark.parametrize("name", ["../../../diary", "live/../diary", "diary"])
+def test_a_row_that_names_a_file_elsewhere_is_dropped_and_the_file_left_alone(place: Folder, name: str):
+    place.opened().clear()
+    diary = (place.folder / name).resolve()
+    diary.write_text("dear diary")
+    place.record.set_aside(place.job.key, {"path": name, "step": 9, "sha256": "0" * 64, "bytes": 1})
+    aside = place.opened()
+    assert aside.newest(place.job.key, "it") is None
+    aside.clear()
+    place.record.flush()
+    assert diary.exists()
+    assert place.bench.rows("SELECT path FROM checkpoints", "") == []
+    assert place.bench.rows("SELECT message FROM log ORDER BY id DESC LIMIT 1", "") == [
+        (f"not a file that a run sets aside: {name!r}: left alone",)
+    ]
+    diary.unlink()
