@@ -41,9 +41,10 @@ def test_a_run_that_kept_everything_is_pruned_to_its_tickets_which_frees_what_th
         conn.execute("PRAGMA foreign_keys = OFF")
         conn.execute("INSERT INTO log (run, at, level, message) VALUES ('nobody', 'a', 'info', 'm')")
     found = findings(tombola, code=1)
-    assert [state for state, _ in found] == ["wrong", "wrong"]
+    assert [state for state, _ in found] == ["wrong", "wrong", "wrong"]
     assert "refers to a row of runs that is not there" in found[0][1]
-    assert str(mask) in found[1][1]
+    assert "the store holds what this Tombola does not write: log.at is 'a'" in found[1][1]
+    assert str(mask) in found[2][1]
 
 
 def test_a_start_that_would_not_leave_half_as_much_again_is_refused_with_the_forecast(tmp_path: Path):
