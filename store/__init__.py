@@ -12,5 +12,7 @@ named by their SHA-256; the store knows only their hashes.
 - `places.py` and `files.py` know where things lie, `naming.py` what a training is called, `statistics.py` the
   intervals, `errors.py` what may go wrong, `soundness.py` what no Tombola has written.
 
+`PROMISES.md` says what holds of runs, store and files whatever happens, and which test holds it.
+
 Only `writing.py` imports sqlite_utils, which is slow to start; everything else keeps to the standard library.
 """

@@ -127,7 +127,7 @@ def silent(held: Held) -> Held:
         ("end", 1, renamed, "does not fit its network (trained/"),
     ],
 )
-def test_a_file_of_the_right_hash_that_does_not_fit_its_training_is_told_of_and_done_without(
+def test_a_whole_file_that_does_not_fit_its_training_is_told_of_and_done_without(
     tmp_path: Path, whole: dict, midway: tuple[Path, str], what: str, count: int, change: Callable | None, words: str
 ) -> None:
     folder, run = midway
