@@ -1,9 +1,10 @@
 """What a run sets aside in its folder, to go on from after an interruption: trainings under way, and what finished ones
 ended with while a search still needs it.
 
-Every file has a row with its SHA-256: a file that is gone or damaged is found by it, told of, and done without. A file
-is there before its row, and goes after it, so a row that names no file means damage; a file that no row names is what a
-killed engine left, and is removed by the next.
+Every file has a row with its SHA-256: a file that is gone or damaged is found by it, told of, and done without; so is
+one whose content does not fit its training, as where another version wrote it. A file is there before its row, and goes
+after it, so a row that names no file means damage; a file that no row names is what a killed engine left, and is
+removed by the next.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from torch import Tensor
 
 from engine import tensors
 from engine.recording import Recorder
+from store.errors import StoreError
+from store.files import aside_path
 
 KEPT = 2
 """Checkpoints of a training under way: the newest, and the one before in case that is damaged."""
@@ -43,9 +46,15 @@ class Aside:
         self._record, self._folder = record, folder
         self._files: dict[str, list[File]] = {}
         """By training, in the order of steps, its end last."""
+        known = set()
         for row in record.aside_before():
-            self._files.setdefault(row["key"], []).append(File(row["path"], row["step"], row["sha256"]))
-        known = {folder / file.path for files in self._files.values() for file in files}
+            try:
+                known.add(aside_path(folder, row["path"]))
+            except StoreError as error:
+                record.log("warning", f"{error}: left alone")
+                record.not_aside(row["key"], row["path"])
+            else:
+                self._files.setdefault(row["key"], []).append(File(row["path"], row["step"], row["sha256"]))
         for path in (*folder.glob("live/*"), *folder.glob("trained/*")):
             if path not in known:
                 path.unlink()
@@ -69,6 +78,11 @@ class Aside:
                 return held
         return None
 
+    def unfit(self, key: str, words: str, why: str) -> None:
+        """The newest checkpoint is whole, but not one to go on from: tell of it, and drop it."""
+        file = max((f for f in self._files[key] if f.step is not None), key=_order)
+        self._refuse(key, file, f"the checkpoint of {words} at step {file.step}", f"does not fit, since {why}")
+
     def keep_end(self, key: str, content: bytes) -> None:
         """Keep what a training ended with."""
         self._write(key, File(f"trained/{key}.safetensors", None, _sha256(content)), content)
@@ -78,6 +92,11 @@ class Aside:
         for file in [file for file in self._files.get(key, ()) if file.step is None]:
             return self._read(key, file, f"what {words} ended with")
         return None
+
+    def unfit_end(self, key: str, words: str) -> None:
+        """What a training ended with is whole, but not of its network: tell of it, and drop it."""
+        for file in [file for file in self._files[key] if file.step is None]:
+            self._refuse(key, file, f"what {words} ended with", "does not fit its network")
 
     def over(self, key: str) -> None:
         """The training is done: it will not go on from a checkpoint any more."""
@@ -104,11 +123,19 @@ class Aside:
     def _read(self, key: str, file: File, what: str) -> Held | None:
         content = tensors.verified(self._folder / file.path, file.sha256)
         if content is not None:
-            return tensors.decode(content)
-        how = "is damaged" if (self._folder / file.path).exists() else "is gone"
+            try:
+                return tensors.decode(content)
+            except ValueError:
+                how = "does not fit, since it is no file of tensors"
+        else:
+            how = "is damaged" if (self._folder / file.path).exists() else "is gone"
+        self._refuse(key, file, what, how)
+        return None
+
+    def _refuse(self, key: str, file: File, what: str, how: str) -> None:
+        """Tell of a file that cannot be gone on from, and do without it."""
         self._record.log("warning", f"{what} {how} ({file.path}): going on from what was before it")
         self._drop(key, [file])
-        return None
 
     def _drop(self, key: str, files: Iterable[File]) -> None:
         for file in list(files):

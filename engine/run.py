@@ -38,7 +38,7 @@ from engine.searches import Begun, Context, Follow, Given, Measure, Point, Sized
 from engine.searches.colt import segments
 from engine.searches.transfer import path as given_path
 from engine.training import Result, Trainer, Training
-from engine.trainings import Failed, Trainings, phrase
+from engine.trainings import Failed, Trainings
 from engine.turning import WAIT, Turning, told
 from engine.workers import Pool, WorkerDied
 from presets.schema import (
@@ -60,6 +60,7 @@ from store.connection import connect, connect_readonly, journal_note
 from store.editing import set_state
 from store.errors import StoreError, Unusable
 from store.files import object_path, run_folder
+from store.naming import phrase
 from store.writing import Writer
 
 FLUSH_SECONDS = 0.25  # rows appear at most this late

@@ -181,6 +181,10 @@ class NotFinite(Exception):
     """The loss of an epoch was not a finite number."""
 
 
+class Unfit(Exception):
+    """A checkpoint is not of this training, or of one as another version does it; the text says by what."""
+
+
 Kind = tuple[Batches, Network, int, int]
 """What a rig is for: batches of which images, the network, its classes, and members of a stack."""
 
@@ -211,6 +215,7 @@ class Trainer:
 
         Raises:
             torch.OutOfMemoryError: the device has too little room beside what is on it.
+            Unfit: it cannot go on from there.
         """
         kind = self._kind(jobs[0].network, jobs[0].view, len(jobs))
         try:
@@ -483,25 +488,62 @@ class Course:
         return Checkpoint(tensors, figures)
 
     def _restore(self, saved: Checkpoint) -> None:
-        """Go on from a checkpoint, alone."""
+        """Go on from a checkpoint, alone.
 
+        Raises:
+            Unfit: it cannot.
+        """
+        assert len(self.jobs) == 1
+        _hold_against(saved.tensors, self._checkpoint(0).tensors)
+        try:
+            self._take_up(saved)
+        except (LookupError, TypeError, ValueError) as error:
+            raise Unfit(f"its figures are not those of a training ({error!r})") from error
+
+    def _take_up(self, saved: Checkpoint) -> None:
         def part(prefix: str) -> State:
             return {k.removeprefix(prefix): v for k, v in saved.tensors.items() if k.startswith(prefix)}
 
-        assert len(self.jobs) == 1
         self.rig.load(0, part("state."))
         self.rig.optimizer.load(part("optimizer."))
         self.best_states = [part("best.")]
         self.rig.loss_sum[0] = saved.tensors["loss_sum"]
         self.rig.correct[0] = saved.tensors["correct"]
-        self.step, self.seen, self.images = (saved.figures[name] for name in ("step", "seen", "images"))
-        self.forward = [saved.figures["forward"]]
+        self.step, self.seen, self.images = (int(saved.figures[name]) for name in ("step", "seen", "images"))
+        self.forward = [int(saved.figures["forward"])]
         self.last_step = saved.figures.get("last_step", self.last_step)
+        if not self.jobs[0].start_step <= self.step <= self.last_step:
+            raise ValueError(f"step {self.step}")
         for number, acting in enumerate(self.acting):
             acting.restore(part(f"hook{number}."))
         if self.acting:
             self.acting[0].traces += [Trace(**trace) for trace in saved.figures["traces"]]
-        self.seconds_before = saved.figures["seconds"]
+        self.seconds_before = float(saved.figures["seconds"])
         if saved.figures["used"]:
             epoch, *score = saved.figures["used"]
             self.used = [(epoch, Score(*score))]
+
+
+def _hold_against(saved: State, own: State) -> None:
+    """Compare the tensors of a checkpoint with those that the training begins with.
+
+    Names, dtypes and shapes are to be equal, but for the best weights so far, which come with the first epoch's end,
+    and for what hooks gather: what is empty at the begin grows, and more may come.
+
+    Raises:
+        Unfit: they differ.
+    """
+    best = {f"best.{name.removeprefix('state.')}": t for name, t in own.items() if name.startswith("state.")}
+    if any(name.startswith("best.") for name in saved):
+        own = own | best
+    if missing := own.keys() - saved.keys():
+        raise Unfit(f"it has no {min(missing)}")
+    for name, tensor in saved.items():
+        if name not in own:
+            if not name.startswith("hook"):
+                raise Unfit(f"it has {name}")
+            continue
+        expected = own[name]
+        if tensor.dtype != expected.dtype or (expected.numel() and tensor.shape != expected.shape):
+            kinds = (f"{one.dtype} of {list(one.shape)}".removeprefix("torch.") for one in (tensor, expected))
+            raise Unfit("its {} is {}, not {}".format(name, *kinds))

@@ -12,6 +12,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -23,9 +24,10 @@ from engine.measurements import Measured, Measurement
 from engine.networks import State
 from engine.recording import Recorder, printed
 from engine.reuse import Elsewhere, joined, parted, result_of
-from engine.training import Checkpoint, Epoch, NotFinite, Result, Score, Training
+from engine.training import Checkpoint, Epoch, NotFinite, Result, Score, Training, Unfit
 from engine.workers import Broken, NoRoom, Pool, Report, TrainingFailed
 from store.errors import Unusable
+from store.naming import phrase
 
 
 class Failed(Exception):
@@ -123,7 +125,7 @@ class Trainings:
             if not keep:
                 then(result)
                 return
-            ended = self._ended(job.key, about)
+            ended = self._ended(job, about)
             if ended is not None:
                 state, observed = parted(ended)
                 then(replace(result, state=state, observed=observed))
@@ -197,15 +199,23 @@ class Trainings:
             self._pool.measure(job, [self._state(one, about) if isinstance(one, Training) else one for one in job.of])
         while self._queue and self._pool.free:
             first = heapq.heappop(self._queue)[2]
-            checkpoint = None
-            if saved := self._aside.newest(first, phrase(self._wanted[first].about)):
-                checkpoint = Checkpoint(saved[0], json.loads(saved[1]["figures"]))
+            if checkpoint := self._checkpoint(first):
                 self._wanted[first].images = self._wanted[first].carried = checkpoint.figures["images"]
                 self.carried += checkpoint.figures["images"]
             keys = [first] if checkpoint else [first, *self._like(first, self._pool.most - 1)]
             for key in keys:
                 self._record.started(key, afresh=checkpoint is None)
             self._pool.submit([self._wanted[key].job for key in keys], checkpoint)
+
+    def _checkpoint(self, key: str) -> Checkpoint | None:
+        """What a training goes on from that was interrupted; whether it fits, only the training itself can tell."""
+        words = phrase(self._wanted[key].about)
+        while saved := self._aside.newest(key, words):
+            with suppress(LookupError, TypeError, ValueError):
+                figures = json.loads(saved[1]["figures"])
+                return Checkpoint(saved[0], figures | {"images": int(figures["images"])})
+            self._aside.unfit(key, words, "it says nothing of its training")
+        return None
 
     def _state(self, job: Training, about: Mapping[str, Any]) -> State:
         """What a training that is done, and was to keep its weights, ended with.
@@ -218,13 +228,17 @@ class Trainings:
             raise Failed(f"{phrase(about)}: trained weights were damaged while it ran: a resumed run trains them again")
         return parted(held[0])[0]
 
-    def _ended(self, key: str, about: Mapping[str, Any]) -> State | None:
+    def _ended(self, job: Training, about: Mapping[str, Any]) -> State | None:
         """What a finished training of this run ended with, out of the file set aside or the one that is kept."""
-        if held := self._aside.end(key, phrase(about)):
-            return held[0]
-        state = self._record.kept_weights(key)
-        if state is not None:
-            self._aside.keep_end(key, tensors.encode(state))
+        words = phrase(about)
+        if held := self._aside.end(job.key, words):
+            if _fits(job, held[0]):
+                return held[0]
+            self._aside.unfit_end(job.key, words)
+        state = self._record.kept_weights(job.key)
+        if state is None or not _fits(job, state):
+            return None
+        self._aside.keep_end(job.key, tensors.encode(state))
         return state
 
     def _like(self, first: str, most: int) -> list[str]:
@@ -266,12 +280,13 @@ class Trainings:
             if report.at_once == 1:
                 words = "the device has no room even for this training alone: free some of its memory, or take another"
                 raise Failed(f"{phrase(wanted.about)}: {words}")
-            self.carried -= wanted.carried
-            wanted.images = wanted.carried = 0
-            self._enqueue(key)
+            self._again(key)
             self._record.fewer_together(self._pool.together)
             words = f"no room for {phrase(wanted.about)} beside the others"
             self._record.log("warning", f"{words}: from here on at most {self._pool.together} at once")
+        elif isinstance(report, Unfit):
+            self._aside.unfit(key, phrase(wanted.about), str(report))
+            self._again(key)
         elif isinstance(report, NotFinite):
             step = self._aside.step(key)
             last = "it has no checkpoint" if step is None else f"its last good checkpoint is of step {step}"
@@ -281,6 +296,13 @@ class Trainings:
         else:
             raise self._failed(wanted.about, report)
         return None
+
+    def _again(self, key: str) -> None:
+        """It could not begin: once more, from what it then has to go on from."""
+        wanted = self._wanted[key]
+        self.carried -= wanted.carried
+        wanted.images = wanted.carried = 0
+        self._enqueue(key)
 
     def _keep_checkpoint(self, key: str, checkpoint: Checkpoint) -> None:
         """Where the disk does not take it, the training goes on, and the checkpoint before stays the newest."""
@@ -353,18 +375,10 @@ class Trainings:
         self._aside.clear()
 
 
-def phrase(about: Mapping[str, Any]) -> str:
-    """What a training is for, in a few words."""
-    where = f"{about['search']} " if about.get("search") else ""
-    number = f" round {about['round']}" if about.get("round") is not None else ""
-    part = {
-        "member": f" member {about.get('member')}",
-        "point": " rewind point",
-        "saliency": " gradients",
-        "disagreement": " disagreement",
-        "check": f" for {about.get('check')}",
-    }.get(about["what"], f" {about.get('arm')}")
-    return f"{where}seed {about['seed']}{number}{part}"
+def _fits(job: Training, held: State) -> bool:
+    """Whether weights are of a training's network, by name and shape."""
+    shapes = {name: tensor.shape for name, tensor in parted(held)[0].items()}
+    return shapes == {name: tensor.shape for name, tensor in job.start.items()}
 
 
 def _place(about: Mapping[str, Any]) -> tuple[str, int, int] | None:

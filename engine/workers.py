@@ -31,7 +31,7 @@ import torch
 from engine.heap import keep_freed
 from engine.measurements import Errand, Measured, Measurement
 from engine.networks import State
-from engine.training import PATIENCE, Checkpoint, Course, Epoch, Result, Trainer, Training
+from engine.training import PATIENCE, Checkpoint, Course, Epoch, Result, Trainer, Training, Unfit
 
 LEAST_SECONDS = 30.0
 """Between two checkpoints of a training, at least: nobody minds to compute so much again."""
@@ -340,6 +340,8 @@ def _tried(act: Callable[[], Any]) -> Any:
         return act()
     except torch.OutOfMemoryError:
         return torch.OutOfMemoryError()  # a new one: the other's frames hold what did not fit
+    except Unfit as error:
+        return Unfit(str(error))
     except torch.AcceleratorError as error:
         words = str(error).strip().splitlines()[0]
         return Broken(f"the device failed ({words}); the run can go on once it works again, or on another")

@@ -9,8 +9,10 @@ named by their SHA-256; the store knows only their hashes.
 - `reading.py` gives rows to whoever asks, `live.py` what the app shows, `report.py` what a report asks, `answers.py`
   what checks answered; `liveness.py` tells whether an engine still lives.
 - `spool.py` keeps what a run cannot write into the store now, `checking.py` tells whether a store is whole.
-- `places.py` and `files.py` know where things lie, `statistics.py` the intervals, `errors.py` what may go wrong,
-  `soundness.py` what no Tombola has written.
+- `places.py` and `files.py` know where things lie, `naming.py` what a training is called, `statistics.py` the
+  intervals, `errors.py` what may go wrong, `soundness.py` what no Tombola has written.
+
+`PROMISES.md` says what holds of runs, store and files whatever happens, and which test holds it.
 
 Only `writing.py` imports sqlite_utils, which is slow to start; everything else keeps to the standard library.
 """

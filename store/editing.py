@@ -173,7 +173,8 @@ def prune_run(conn: sqlite3.Connection, run: str, keep: str, files_root: Path) -
     """Let go of files of a run that is not running, until it keeps no more than `keep` says; gives how many, and bytes.
 
     "tickets" lets go of all trained weights, "rounds" of those that no round of a search has as a member. Files that
-    other runs use stay. Of a finished run its checkpoints go, too; any other needs them to go on.
+    other runs use stay. Of a finished run, what it has set aside goes, too, should any be left; any other run keeps
+    that, since it needs it to go on.
 
     Raises:
         StoreError: it is running, or `keep` is neither.
@@ -193,11 +194,26 @@ def prune_run(conn: sqlite3.Connection, run: str, keep: str, files_root: Path) -
                 freed += conn.execute("SELECT bytes FROM files WHERE sha256 = ?", (sha256,)).fetchone()[0]
                 conn.execute("DELETE FROM files WHERE sha256 = ?", (sha256,))
         conn.execute("UPDATE runs SET keep = ? WHERE id = ?", (min(keep, row["keep"], key=KEPT.index), run))
+        if row["state"] == "finished":
+            conn.execute("DELETE FROM checkpoints WHERE training IN (SELECT id FROM trainings WHERE run = ?)", (run,))
     _unlink(conn, files_root, orphans)
-    if row["state"] == "finished":
-        for part in ("live", "trained"):
-            shutil.rmtree(run_folder(files_root, run) / part, ignore_errors=True)
-    return len(orphans), freed
+    left = _unlink_aside(conn, files_root, run)
+    return len(orphans) + len(left), freed + sum(left)
+
+
+def _unlink_aside(conn: sqlite3.Connection, files_root: Path, run: str) -> list[int]:
+    """Remove what a finished run has set aside, under the lock: one that was sent for since then needs it; gives sizes.
+
+    No row names any of it any more.
+    """
+    sizes = []
+    with transaction(conn):
+        if conn.execute("SELECT 1 FROM runs WHERE id = ? AND state = 'finished'", (run,)).fetchone():
+            for part in ("live", "trained"):
+                folder = run_folder(files_root, run) / part
+                sizes += [file.stat().st_size for file in folder.glob("*")]
+                shutil.rmtree(folder, ignore_errors=True)
+    return sizes
 
 
 def _unlink(conn: sqlite3.Connection, files_root: Path, orphans: list[str]) -> None:

@@ -29,6 +29,13 @@ def run_folder(root: Path, run: str) -> Path:
     return root / "runs" / run
 
 
+def aside_path(folder: Path, path: str) -> Path:
+    """A file that a run has set aside in its `folder`, by the name that a row of `checkpoints` gives it."""
+    if not re.fullmatch(r"(live|trained)/[a-z0-9][a-z0-9.]*", path):  # nothing that could lead out of `folder`
+        raise StoreError(f"not a file that a run sets aside: {path!r}")
+    return folder / path
+
+
 def engine_log(root: Path, run: str) -> Path:
     """Where the engine of a run prints to: nothing, unless something broke."""
     return run_folder(root, run) / "engine.log"

@@ -145,13 +145,26 @@ class Reader:
         }
 
     def sizes(self) -> dict[str, tuple[int, int]]:
-        """Bytes of the files that each run uses: in all, and of those that no other run uses."""
+        """Bytes of the files that each run uses: in all, and of those that no other run uses. What it has set aside to
+        go on from is its own."""
         rows = self.rows(
             "SELECT u.run, sum(f.bytes) AS used, sum(CASE WHEN u.users = 1 THEN f.bytes ELSE 0 END) AS own FROM ("
             " SELECT DISTINCT run, sha256, (SELECT count(DISTINCT run) FROM file_uses WHERE sha256 = o.sha256) AS users"
             " FROM file_uses AS o) AS u JOIN files AS f ON f.sha256 = u.sha256 GROUP BY u.run"
         )
-        return {row["run"]: (row["used"], row["own"]) for row in rows}
+        found = {row["run"]: (row["used"], row["own"]) for row in rows}
+        for run, (_, size) in self.aside().items():
+            used, own = found.get(run, (0, 0))
+            found[run] = used + size, own + size
+        return found
+
+    def aside(self) -> dict[str, tuple[int, int]]:
+        """Files that each run has set aside to go on from: how many, and their bytes."""
+        rows = self.rows(
+            "SELECT t.run, count(*) AS count, sum(c.bytes) AS bytes FROM checkpoints AS c"
+            " JOIN trainings AS t ON t.id = c.training GROUP BY t.run"
+        )
+        return {row["run"]: (row["count"], row["bytes"]) for row in rows}
 
     # Figures
 

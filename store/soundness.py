@@ -1,4 +1,5 @@
-"""What in a store no Tombola has written: looked for only once something broke, to tell a foreign row from our fault.
+"""What in a store no Tombola has written: looked for once something broke, to tell a foreign row from our fault, and
+when somebody asks whether a store is whole.
 
 Every value is held against what its column can hold: moments are moments, counts are not negative, JSON is an object,
 text is text, and what refers to a row finds it.
@@ -9,6 +10,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from store.connection import connect_readonly, translated
@@ -42,16 +44,35 @@ def strange(path: Path) -> str | None:
     Raises:
         StoreError: it cannot be read.
     """
+    with _opened(path) as conn:
+        if value := next(_values(conn), None):
+            return value
+        dangling = conn.execute("PRAGMA foreign_key_check").fetchone()
+    return None if dangling is None else f"a row of {dangling[0]} belongs to a row of {dangling[2]} that is not there"
+
+
+def strange_values(path: Path) -> list[str]:
+    """Of every column that holds a value that no Tombola writes one, in words; reads the whole store.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    with _opened(path) as conn:
+        return list(_values(conn))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     conn = connect_readonly(path)
     try:
         with translated(path):
             conn.create_function("unlike", 2, _unlike, deterministic=True)
-            return next(_all(conn), None)
+            yield conn
     finally:
         conn.close()
 
 
-def _all(conn: sqlite3.Connection) -> Iterator[str]:
+def _values(conn: sqlite3.Connection) -> Iterator[str]:
     tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY rowid"
     for (table,) in conn.execute(tables).fetchall():
         for column in conn.execute(f'PRAGMA table_info("{table}")').fetchall():
@@ -63,9 +84,6 @@ def _all(conn: sqlite3.Connection) -> Iterator[str]:
                 yield f"{table}.{column['name']} is {_shown(found[0])}"
         if conn.execute(f'SELECT 1 FROM "{table}" WHERE {RELATIONS.get(table, "0")} LIMIT 1').fetchone():
             yield f"the counts of a row of {table} contradict each other"
-    dangling = conn.execute("PRAGMA foreign_key_check").fetchone()
-    if dangling is not None:
-        yield f"a row of {dangling[0]} belongs to a row of {dangling[2]} that is not there"
 
 
 def _wrong(column: str, kind: str) -> str:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,3 +98,17 @@ class FinishedRun:
     id: str
     stdout: str
     stderr: str
+
+
+def until(condition: Callable[[], bool], seconds: float = 40) -> None:
+    """Wait for it."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+def epochs(tombola: Tombola) -> int:
+    """How many have ended, of all trainings."""
+    with tombola.reader() as reader:
+        return reader.rows("SELECT count(*) AS n FROM epochs")[0]["n"]

@@ -21,8 +21,8 @@ def test_every_test_that_is_named_exists(file: str, name: str):
 
 
 def test_every_promise_names_a_test():
-    promises = re.split(r"^- ", PAGE, flags=re.MULTILINE)[1:]
-    assert len(promises) > 20
+    promises = re.split(r"^- ", PAGE.partition("\n## Not promised\n")[0], flags=re.MULTILINE)[1:]
+    assert len(promises) > 40
     for promise in promises:
         assert re.search(r"`tests/[\w/]+\.py::test_\w+`", promise), promise
 

@@ -79,4 +79,8 @@ class Acting:
         return {}
 
     def restore(self, state: State) -> None:
-        """Go on from what `state` gave."""
+        """Go on from what `state` gave, its tensors those of the begin in name, dtype and shape where these hold any.
+
+        Raises:
+            ValueError: what was gathered since is not of this training.
+        """

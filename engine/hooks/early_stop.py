@@ -84,5 +84,7 @@ class _Stopping(Acting):
 
     def restore(self, state: State) -> None:
         last = {name.removeprefix("last."): keep for name, keep in state.items() if name.startswith("last.")}
+        if last and {n: keep.shape for n, keep in last.items()} != {n: keep.shape for n, keep in self.mask.items()}:
+            raise ValueError("a last mask of other weights")
         self.last = {name: keep.to(self.course.rig.device) for name, keep in last.items()} or None
         self.recent, self.was_above = state["recent"].tolist(), bool(state["was_above"])

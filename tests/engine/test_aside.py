@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from engine import tensors
-from engine.aside import KEPT, Aside
+from engine.aside import KEPT, Aside, Held
 from engine.data import load
 from engine.networks import initialise
 from engine.recording import Recorder
-from engine.training import Training
+from engine.training import Checkpoint, Stopped, Trainer, Training, Unfit
 from presets.schema import Data, Experiment, Recipe
-from store.files import object_path, run_folder
+from store.files import object_path, run_folder, sha256_of
 from store.writing import Writer
 from tests.engine.killing import SMALL, attempt, faults, killed_when, outcome, told
 from tests.engine.running import Bench
@@ -26,6 +26,7 @@ SPEC = SMALL | {
     "searches": {"colt": {"method": "colt", "rounds": 2, "split": "random", "segments": 3, "rewind": "5 steps"}},
     "arms": {"ticket": {"ticket": "each"}},
 }
+DATA = load(Data())
 OURS = "FROM checkpoints c JOIN trainings t ON t.id = c.training WHERE t.run = :run AND c.step"
 MIDWAY = (
     f"SELECT 1 WHERE EXISTS (SELECT 1 {OURS} IS NULL)"
@@ -102,6 +103,93 @@ def test_a_run_with_a_damaged_file_goes_on_from_the_one_before_and_ends_in_the_s
     bench.conn.close()
 
 
+def reshaped(held: Held) -> Held:
+    """Every weight in a shape that would be spread over its place."""
+    tensors_held, said = held
+    return {name: t[:1] if t.ndim else t for name, t in tensors_held.items()}, said
+
+
+def renamed(held: Held) -> Held:
+    return {name.replace("conv", "layer"): t for name, t in held[0].items()}, held[1]
+
+
+def silent(held: Held) -> Held:
+    return held[0], {}
+
+
+@pytest.mark.parametrize(
+    ("what", "count", "change", "words"),
+    [
+        ("checkpoint", 1, reshaped, "does not fit, since its "),
+        ("checkpoint", 9, renamed, "does not fit, since it has no "),
+        ("checkpoint", 9, silent, "does not fit, since it says nothing of its training"),
+        ("checkpoint", 1, None, "does not fit, since it is no file of tensors"),
+        ("end", 1, renamed, "does not fit its network (trained/"),
+    ],
+)
+def test_a_whole_file_that_does_not_fit_its_training_is_told_of_and_done_without(
+    tmp_path: Path, whole: dict, midway: tuple[Path, str], what: str, count: int, change: Callable | None, words: str
+) -> None:
+    folder, run = midway
+    shutil.copytree(folder, tmp_path / "copy")
+    bench = Bench(tmp_path / "copy")
+    found = [row[0] for row in bench.rows(WHERE[what], run)][:count]
+    assert found
+    for name in found:
+        path = run_folder(bench.files, run) / name
+        path.write_bytes(tensors.encode(*change(tensors.read(path))) if change else b"no tensors")
+        bench.conn.execute("UPDATE checkpoints SET sha256 = ? WHERE path = ?", (sha256_of(path), name))
+    attempt(bench, run)
+    assert bench.state(run) == "finished"
+    lines = [
+        row[0] for row in bench.rows("SELECT message FROM log WHERE run = :run AND message LIKE '%before it'", run)
+    ]
+    assert len(lines) == len(found)
+    assert all(words in line and "\n" not in line for line in lines), lines
+    assert outcome(bench, run) == whole
+    assert faults(bench, run) == []
+    bench.conn.close()
+
+
+@pytest.fixture(scope="module")
+def halfway() -> tuple[Training, Checkpoint]:
+    """A training, and it stopped between two epochs."""
+    spec = Experiment.model_validate(SMALL | {"searches": {}, "arms": {"dense": {}}})
+    job = Training(spec.network, Recipe(epochs=3), DATA.all(), 0, initialise(spec.network, DATA.shape, 10, 0), {})
+    asked = iter(range(30))
+    with pytest.raises(Stopped) as stopped:
+        Trainer(DATA).train(job, should_stop=lambda: next(asked) == 29)
+    return job, stopped.value.checkpoint
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_no_training_goes_on_from_a_checkpoint_of_another(
+    halfway: tuple[Training, Checkpoint], data: st.DataObject
+) -> None:
+    job, saved = halfway
+    trainer = Trainer(DATA)
+    assert trainer.course([job], saved).step == saved.figures["step"]
+    held, figures = dict(saved.tensors), dict(saved.figures)
+    name = data.draw(st.sampled_from(sorted(held)))
+    match data.draw(st.sampled_from(["less", "more", "dtype", "shape", "figure"])):
+        case "less":
+            del held[name]
+        case "more":
+            held[f"{name}.more"] = held[name]
+        case "dtype":
+            held[name] = held[name].to(torch.float16)
+        case "shape":
+            held[name] = held[name][None]
+        case "figure":
+            name = data.draw(st.sampled_from(["step", "seen", "images", "forward", "seconds", "used"]))
+            figures[name] = data.draw(st.sampled_from(["x", {}, [1], *([-1, 10**9] if name == "step" else [])]))
+            assume(name != "used" or figures[name])
+    with pytest.raises(Unfit) as unfit:
+        trainer.course([job], Checkpoint(held, figures))
+    assert "\n" not in str(unfit.value)
+
+
 def test_a_killed_run_does_not_train_again_what_its_checkpoint_holds(
     tmp_path: Path, midway: tuple[Path, str], whole: dict
 ) -> None:
@@ -131,9 +219,6 @@ def test_a_run_goes_on_where_a_checkpoint_cannot_be_written_and_says_so(tmp_path
     assert outcome(bench, run) == whole
     assert faults(bench, run) == []
     bench.conn.close()
-
-
-DATA = load(Data())
 
 
 class Folder:
@@ -224,3 +309,21 @@ def test_what_a_killed_engine_was_writing_is_removed_and_what_has_a_row_stays(pl
     again = place.opened()
     assert [path.name for path in live.iterdir()] == [f"{place.job.key}.5.safetensors"]
     assert again.step(place.job.key) == 5
+
+
+@pytest.mark.parametrize("name", ["../../../diary", "live/../diary", "diary"])
+def test_a_row_that_names_a_file_elsewhere_is_dropped_and_the_file_left_alone(place: Folder, name: str):
+    place.opened().clear()
+    diary = (place.folder / name).resolve()
+    diary.write_text("dear diary")
+    place.record.set_aside(place.job.key, {"path": name, "step": 9, "sha256": "0" * 64, "bytes": 1})
+    aside = place.opened()
+    assert aside.newest(place.job.key, "it") is None
+    aside.clear()
+    place.record.flush()
+    assert diary.exists()
+    assert place.bench.rows("SELECT path FROM checkpoints", "") == []
+    assert place.bench.rows("SELECT message FROM log ORDER BY id DESC LIMIT 1", "") == [
+        (f"not a file that a run sets aside: {name!r}: left alone",)
+    ]
+    diary.unlink()

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from store.connection import connect, prepare, run_script
 from store.migrations import STEPS
-from store.soundness import OBJECTS, strange
+from store.soundness import OBJECTS, strange, strange_values
 from tests.fuzz.material import CONTROLS, EVIL, TEXTS, examples, no_hang, run, tree
 from tests.program import FinishedRun
 from tui.app.app import TombolaApp
@@ -250,3 +250,5 @@ def test_what_no_tombola_writes_is_found_and_named(
     assert found is not None
     assert words in found
     assert found.isprintable()
+    values = strange_values(place / "store" / "test.db")
+    assert values[:1] == ([found] if sql.startswith("UPDATE") else []), "references are looked at apart"

@@ -8,6 +8,7 @@ import secrets
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -186,9 +187,9 @@ def test_deleting_a_run_takes_its_rows_its_folder_and_its_own_files(
     shared = file_of(writer, tmp_path, "shared", mine, theirs)
     foreign = file_of(writer, tmp_path, "foreign", theirs)
     for run in (mine, theirs):
-        folder = run_folder(tmp_path, run)
-        folder.mkdir(parents=True)
-        (folder / "engine.log").touch()
+        folder = aside(writer, tmp_path, run).parents[1]
+        for name in ("engine.log", "spool.jsonl", "live/.aside.9.safetensors.7"):
+            (folder / name).touch()
         editing.set_state(writer.conn, run, "finished")
         search = writer.insert("searches", {"run": run, "name": "imp", "method": "imp", "settings": {}})
         row = {"search": search, "seed": 0, "round": 1, "step": "done", "prunable": 1, "remaining": 1, "weights": 1}
@@ -197,8 +198,8 @@ def test_deleting_a_run_takes_its_rows_its_folder_and_its_own_files(
     editing.delete_run(writer.conn, mine, tmp_path)
     assert [file.exists() for file in (own, shared, foreign)] == [False, True, True]
     assert [run_folder(tmp_path, run).exists() for run in (mine, theirs)] == [False, True]
-    counts = {t: len(writer.rows(f"SELECT * FROM {t}")) for t in ("runs", "searches", "rounds", "log", "files")}
-    assert counts == {"runs": 1, "searches": 1, "rounds": 1, "log": 1, "files": 2}
+    counts = {t: len(writer.rows(f"SELECT * FROM {t}")) for t in ("runs", "rounds", "log", "files", "checkpoints")}
+    assert counts == {"runs": 1, "rounds": 1, "log": 1, "files": 2, "checkpoints": 1}
     assert {row["run"] for row in writer.rows("SELECT run FROM file_uses")} == {theirs}
     editing.delete_run(writer.conn, theirs, tmp_path)
     assert not shared.exists()
@@ -311,6 +312,18 @@ def trained(writer: Writer, root: Path, run: str, content: str, member: bool) ->
     return path
 
 
+def aside(writer: Writer, root: Path, run: str) -> Path:
+    """A file of 7 bytes that a run has set aside to go on from, with its row."""
+    about = {"run": run, "key": "aside", "seed": 0, "about": {}, "state": "running", "classes": 10, "train_images": 1}
+    training = writer.insert("trainings", about | {"epochs": 1, "steps": 1})
+    path = run_folder(root, run) / "live" / "aside.9.safetensors"
+    path.parent.mkdir(parents=True)
+    path.write_text("content")
+    row = {"training": training, "path": "live/aside.9.safetensors", "step": 9, "bytes": 7, "written": "x"}
+    writer.insert("checkpoints", row | {"sha256": f"{7:064x}"})
+    return path
+
+
 @pytest.mark.parametrize(("keep", "stays"), [("rounds", [True, False, True]), ("tickets", [False, False, True])])
 def test_pruning_lets_go_of_trained_weights_that_are_not_to_be_kept_and_of_nothing_else(
     writer: Writer, new_run: NewRun, tmp_path: Path, keep: str, stays: list[bool]
@@ -321,14 +334,14 @@ def test_pruning_lets_go_of_trained_weights_that_are_not_to_be_kept_and_of_nothi
     paths.append(trained(writer, tmp_path, run, "3", member=False))
     writer.insert("file_uses", {"sha256": paths[2].stem, "run": other, "role": "trained"})
     mask = file_of(writer, tmp_path, "4", run)
-    left = run_folder(tmp_path, run) / "live" / "x.safetensors"
-    left.parent.mkdir(parents=True)
-    left.touch()
+    left = aside(writer, tmp_path, run)
+    (left.parent / "of a killed engine").write_text("x")
     number, freed = editing.prune_run(writer.conn, run, keep, tmp_path)
     assert [path.exists() for path in paths] == stays
-    assert (number, freed) == (stays.count(False), 10 * stays.count(False))
+    assert (number, freed) == (stays.count(False) + 2, 10 * stays.count(False) + 8)
     assert mask.exists()
-    assert not left.exists()
+    assert not left.parent.exists()
+    assert writer.rows("SELECT * FROM checkpoints") == []
     assert writer.one("SELECT keep FROM runs WHERE id = ?", (run,))["keep"] == keep
     named = {row["sha256"] for row in writer.rows("SELECT sha256 FROM files")}
     assert named == {path.stem for path in (*paths, mask) if path.exists()}
@@ -339,13 +352,32 @@ def test_pruning_lets_go_of_trained_weights_that_are_not_to_be_kept_and_of_nothi
 def test_a_run_that_may_go_on_keeps_its_checkpoints_when_it_is_pruned(
     writer: Writer, new_run: NewRun, tmp_path: Path
 ) -> None:
-    run = new_run()
-    editing.set_state(writer.conn, run, "paused")
-    left = run_folder(tmp_path, run) / "live" / "x.safetensors"
-    left.parent.mkdir(parents=True)
-    left.touch()
-    editing.prune_run(writer.conn, run, "tickets", tmp_path)
-    assert left.exists()
+    for state in ("paused", "stopped", "failed"):
+        run = new_run()
+        trained(writer, tmp_path, run, "1", member=True)
+        editing.set_state(writer.conn, run, state)
+        left = aside(writer, tmp_path, run)
+        assert editing.prune_run(writer.conn, run, "tickets", tmp_path) == (1, 10)
+        assert left.exists()
+        with Reader(writer.path) as reader:
+            assert reader.aside()[run] == (1, 7)
+
+
+def test_what_a_run_that_was_sent_for_meanwhile_sets_aside_is_not_pruned(
+    writer: Writer, new_run: NewRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run(checks={})
+    editing.set_state(writer.conn, run, "finished")
+    unlink, written = editing._unlink, []
+
+    def meanwhile(*given: Any) -> None:
+        unlink(*given)
+        editing.ask(writer.conn, run, {})
+        written.append(aside(writer, tmp_path, run))
+
+    monkeypatch.setattr(editing, "_unlink", meanwhile)
+    assert editing.prune_run(writer.conn, run, "tickets", tmp_path) == (0, 0)
+    assert [path.exists() for path in written] == [True]
 
 
 def test_a_run_whose_engine_lives_is_not_pruned(writer: Writer, new_run: NewRun, tmp_path: Path) -> None:
@@ -360,11 +392,13 @@ def test_a_run_whose_engine_lives_is_not_pruned(writer: Writer, new_run: NewRun,
 def test_sizes_tell_what_a_run_uses_and_what_of_it_no_other_does(
     writer: Writer, new_run: NewRun, tmp_path: Path, path: Path
 ) -> None:
-    one, other, _ = new_run(), new_run(), new_run()
+    one, other, third = new_run(), new_run(), new_run()
     for content, size, users in (("1", 100, (one, one)), ("2", 30, (one, other)), ("3", 7, (other,))):
         file = file_of(writer, tmp_path, content)
         writer.update("files", {"sha256": file.stem}, {"bytes": size})
         for number, run in enumerate(users):
             writer.insert("file_uses", {"sha256": file.stem, "run": run, "role": ("mask", "start")[number]})
+    aside(writer, tmp_path, one)
+    aside(writer, tmp_path, third)
     with Reader(path) as reader:
-        assert reader.sizes() == {one: (130, 100), other: (37, 7)}
+        assert reader.sizes() == {one: (137, 107), other: (37, 7), third: (7, 7)}

@@ -1,4 +1,4 @@
-"""A copy of the finished run, for tests that do things to it."""
+"""A copy of the finished run, and a run that goes on, for tests that do things to them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from store.connection import connect
-from tests.program import FinishedRun, Tombola
+from tests.program import LONG, FinishedRun, Tombola, epochs, until
 
 
 @pytest.fixture
@@ -18,3 +18,11 @@ def copy(finished_run: FinishedRun, tombola: Tombola) -> Tombola:
     conn.execute("UPDATE runs SET files = ?", (str(tombola.files),))
     conn.close()
     return tombola
+
+
+@pytest.fixture
+def long_run(tombola: Tombola) -> str:
+    """A run that goes on until it is told otherwise, and is training."""
+    run = tombola("run", "digits-demo", *LONG, "--seed", "0", "--detach", "--name", "long").stdout.strip()
+    until(lambda: epochs(tombola) > 2)
+    return run

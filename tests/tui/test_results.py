@@ -421,7 +421,7 @@ def test_the_doctor_looks_at_everything(finished_run: FinishedRun):
     assert looked <= set(states)
     assert states["engine"] == "well"
     checked = [(finding["state"], finding["words"]) for finding in found if finding["what"] == "check"]
-    assert checked[0] == ("well", "every page and every reference of the store is right")
+    assert checked[0] == ("well", "every page, reference and value of the store is right")
     assert re.fullmatch(r"\d+ files of .*B, each as its hash says", checked[1][1])
     assert len(checked) == 2
     assert any("journal wal" in finding["words"] for finding in found if finding["what"] == "store")

@@ -10,12 +10,9 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable
-
-import pytest
 
 from store.files import engine_log
-from tests.program import LONG, TINY, FinishedRun, Tombola
+from tests.program import LONG, TINY, FinishedRun, Tombola, epochs, until
 
 STEPS = [*TINY, "--seed", "3", "--device", "cpu"]
 
@@ -23,26 +20,6 @@ STEPS = [*TINY, "--seed", "3", "--device", "cpu"]
 def state(tombola: Tombola, run: str) -> str:
     with tombola.reader() as reader:
         return reader.run(run)["state"]
-
-
-def until(condition: Callable[[], bool], seconds: float = 40) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
-
-
-def epochs(tombola: Tombola) -> int:
-    with tombola.reader() as reader:
-        return reader.rows("SELECT count(*) AS n FROM epochs")[0]["n"]
-
-
-@pytest.fixture
-def long_run(tombola: Tombola) -> str:
-    """A run that goes on until it is told otherwise, and is training."""
-    run = tombola("run", "digits-demo", *LONG, "--seed", "0", "--detach", "--name", "long").stdout.strip()
-    until(lambda: epochs(tombola) > 2)
-    return run
 
 
 def test_a_watched_run_prints_its_id_alone_and_tells_the_rest_beside_it(finished_run: FinishedRun):

@@ -41,9 +41,32 @@ def test_a_run_that_kept_everything_is_pruned_to_its_tickets_which_frees_what_th
         conn.execute("PRAGMA foreign_keys = OFF")
         conn.execute("INSERT INTO log (run, at, level, message) VALUES ('nobody', 'a', 'info', 'm')")
     found = findings(tombola, code=1)
-    assert [state for state, _ in found] == ["wrong", "wrong"]
+    assert [state for state, _ in found] == ["wrong", "wrong", "wrong"]
     assert "refers to a row of runs that is not there" in found[0][1]
-    assert str(mask) in found[1][1]
+    assert "the store holds what this Tombola does not write: log.at is 'a'" in found[1][1]
+    assert str(mask) in found[2][1]
+
+
+def test_what_a_stopped_run_goes_on_from_is_counted_checked_kept_and_in_the_end_deleted(
+    tombola: Tombola, long_run: str
+):
+    tombola("stop", long_run)
+    tombola("wait", long_run, code=1)
+    kept = sorted(tombola.files.rglob("live/*"))
+    assert kept
+    row = json.loads(tombola("runs", "--size", "--json").stdout)[0]
+    assert row["bytes"] == row["bytes_own"] == sum(f.stat().st_size for f in tombola.files.rglob("*.safetensors"))
+    assert [state for state, _ in findings(tombola, code=0)] == ["well", "well"]
+    assert f"{len(kept)} file" in (said := tombola("prune", long_run, "--keep", "tickets").stderr)
+    assert said.endswith(" that it goes on from stay\n")
+    kept[0].write_bytes(kept[0].read_bytes()[:-1])
+    [_, (state, words)] = findings(tombola, code=0)
+    assert state == "unwell"
+    assert words.startswith("checkpoint of ")
+    assert f", of {long_run}, has " in words
+    assert words.endswith(f": {kept[0]}; resume begins that training anew")
+    tombola("delete", long_run, "--yes")
+    assert [path for path in tombola.files.rglob("*") if path.is_file()] == []
 
 
 def test_a_start_that_would_not_leave_half_as_much_again_is_refused_with_the_forecast(tmp_path: Path):

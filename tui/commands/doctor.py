@@ -44,10 +44,11 @@ def command(check: bool, as_json: bool) -> int:
     """Say what this machine can do, and what is wrong with it.
 
     Looks at versions, GPUs, data sets, the store and its file system, room on the disk, and whether runs outlive a
-    logout. The exit code is 1 when something is wrong that makes runs fail.
+    logout. The exit code is 1 when something is wrong (✗): runs would fail, or results are damaged.
 
-    --check verifies every page of the store, every reference between its rows, and that every file that it names is
-    there with the content that its hash says.
+    --check verifies every page of the store, every reference between its rows and every value in them, and that every
+    file that it names is there with the content that its hash says. A damaged checkpoint (!) costs time alone: it says
+    what resume does instead. Files and rows that the store does not know are told of, too.
     """
     found = []
     looks = (_houses, _python, _packages, _machine, _devices, _data, _store, _room, _logout, _terminal, _presets)
@@ -219,34 +220,62 @@ def _store() -> Iterator[Finding]:
 
 
 def _check() -> Iterator[Finding]:
-    """All of the store and of its files."""
-    from store.checking import database_faults, file_faults, unnamed_files
-    from store.reading import Reader
-    from tui.app.wording import plural, size
-
-    path = db()
-    if not path.exists():
-        yield Finding("check", "well", f"there is no store at {path}")
+    """All of the store and of its files; what one look stumbles over keeps nobody from the others."""
+    if not db().exists():
+        yield Finding("check", "well", f"there is no store at {db()}")
         return
-    faults = list(database_faults(path))
-    for words in faults:
-        yield Finding("check", "wrong", f"the store: {words}")
-    if not faults:
-        yield Finding("check", "well", "every page and every reference of the store is right")
-    with Reader(path) as reader:
-        [(number, total)] = reader.query("SELECT count(*), ifnull(sum(bytes), 0) FROM files")[1]
-        folders = sorted({Path(row["files"]) for row in reader.rows("SELECT files FROM runs")})
-    moved = files() if click.get_current_context().meta.get("tombola.files") else None
-    faults = list(file_faults(path, moved))
+    for look in (_rows, _files, _strays):
+        yield from _looked(look)
+
+
+def _rows() -> Iterator[Finding]:
+    from store.checking import database_faults
+    from store.soundness import strange_values
+
+    faults = [f"the store: {words}" for words in database_faults(db())]
+    faults += [f"the store holds what this Tombola does not write: {words}" for words in strange_values(db())]
     for words in faults:
         yield Finding("check", "wrong", words)
     if not faults:
-        yield Finding("check", "well", f"{plural(number, 'file')} of {size(total)}, each as its hash says")
-    for folder in [moved] if moved else folders:
-        if left := unnamed_files(path, folder):
-            freed = size(sum(file.stat().st_size for file in left))
-            words = f"{plural(len(left), 'file')} of {freed} in {folder / 'objects'} that nothing in this store names"
+        yield Finding("check", "well", "every page, reference and value of the store is right")
+
+
+def _files() -> Iterator[Finding]:
+    """What a run goes on from costs time where it is not whole, and no result."""
+    from store.checking import aside_faults, file_faults, set_aside
+    from store.reading import Reader
+    from tui.app.wording import plural, size
+
+    with Reader(db()) as reader:
+        sizes = [row["bytes"] for row in (*reader.rows("SELECT bytes FROM files"), *set_aside(db()))]
+    found = [Finding("check", "wrong", words) for words in file_faults(db(), _moved())]
+    found += [Finding("check", "unwell", words) for words in aside_faults(db(), _moved())]
+    yield from found
+    if not found:
+        yield Finding("check", "well", f"{plural(len(sizes), 'file')} of {size(sum(sizes))}, each as its hash says")
+
+
+def _strays() -> Iterator[Finding]:
+    """Files that the store does not know, and rows that it has not got."""
+    from store.checking import unnamed_files, waiting_rows
+    from store.reading import Reader
+    from tui.app.wording import plural, size
+
+    with Reader(db()) as reader:
+        folders = sorted({Path(row["files"]) for row in reader.rows("SELECT files FROM runs")})
+    for folder in [moved] if (moved := _moved()) else folders:
+        for run, path in waiting_rows(db(), folder).items():
+            words = f"rows of {run} wait in {path}: its engine takes them in, or the next one (tombola resume {run})"
             yield Finding("check", "unwell", words)
+        if left := unnamed_files(db(), folder):
+            room = size(sum(file.stat().st_size for file in left))
+            words = f"{plural(len(left), 'file')} of {room} in {folder} that nothing in this store names: {left[0]}"
+            yield Finding("check", "unwell", words + (" and others" if len(left) > 1 else ""))
+
+
+def _moved() -> Path | None:
+    """Where files were said to lie, if that was said."""
+    return files() if click.get_current_context().meta.get("tombola.files") else None
 
 
 def _room() -> Iterator[Finding]:

@@ -21,7 +21,7 @@ def command(runs: tuple[str, ...], keep: str) -> None:
     """Free the space of trained weights that runs have kept.
 
     Figures and tickets stay, and files that other runs use. A check that looks at trained weights has to train them
-    again afterwards.
+    again afterwards. A run that has not finished keeps what it would go on from; tombola delete takes that as well.
     """
     from store.editing import prune_run
     from tui.app.wording import plural, size
@@ -29,8 +29,8 @@ def command(runs: tuple[str, ...], keep: str) -> None:
     store = reader()
     for row in [store.run(run) for run in dict.fromkeys(resolve(store, given) for given in runs)]:
         number, freed = edit(prune_run, row["id"], keep, files_of(row))
-        say(
-            f"{row['id']}: {plural(number, 'file')} of {size(freed)} deleted"
-            if number
-            else f"{row['id']}: nothing to free"
-        )
+        words = f"{plural(number, 'file')} of {size(freed)} deleted" if number else "nothing to free"
+        if row["id"] in (aside := store.aside()):
+            count, room = aside[row["id"]]
+            words += f"; {plural(count, 'file')} of {size(room)} that it goes on from stay"
+        say(f"{row['id']}: {words}")

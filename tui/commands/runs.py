@@ -10,7 +10,12 @@ from tui.commands.output import print_json, say, table
 
 @click.command()
 @click.option("--where", metavar="SQL", help="Only runs for which this holds, such as \"state = 'running'\".")
-@click.option("--size", "sized", is_flag=True, help="Also the bytes of their files, in all and used by no other run.")
+@click.option(
+    "--size",
+    "sized",
+    is_flag=True,
+    help="Also the bytes of their files and checkpoints, in all and used by no other run.",
+)
 @json_option
 @store_options
 def command(where: str | None, sized: bool, as_json: bool) -> None:
