@@ -146,10 +146,13 @@ def _make_file(path: Path) -> None:
 
 def _version(conn: sqlite3.Connection, path: Path) -> int:
     """The number of steps that made this database; 0 for an empty file. Refuses what is not ours or newer."""
-    version = conn.execute("PRAGMA user_version").fetchone()[0]
-    application = conn.execute("PRAGMA application_id").fetchone()[0]
+    # In one statement, which sees one moment: another process may be making the store.
+    version, application, filled = conn.execute(
+        "SELECT (SELECT user_version FROM pragma_user_version), (SELECT application_id FROM pragma_application_id),"
+        " EXISTS (SELECT 1 FROM sqlite_schema)"
+    ).fetchone()
     if application != APPLICATION_ID:
-        if version or application or conn.execute("SELECT 1 FROM sqlite_schema").fetchone():
+        if version or application or filled:
             raise StoreError(f"{path} is an SQLite database, but not a Tombola store")
         return 0
     if version > len(STEPS):
