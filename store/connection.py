@@ -187,7 +187,7 @@ def _refuse_while_written(conn: sqlite3.Connection, path: Path) -> None:
     newest = "SELECT * FROM attempts WHERE run = ? ORDER BY id DESC LIMIT 1"
     for run in conn.execute("SELECT * FROM runs WHERE state = 'running'").fetchall():
         attempt = conn.execute(newest, (run["id"],)).fetchone()
-        if state_of(dict(run), dict(attempt) if attempt else None) == "running":
+        if state_of(dict(run), dict(attempt) if attempt else None, path) == "running":
             where = f" (process {attempt['pid']} on {attempt['host']})" if attempt else ""
             raise StoreError(
                 f"{path} is of an older version, and an engine of that version still trains {run['id']}{where}:"
