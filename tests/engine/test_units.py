@@ -262,7 +262,7 @@ def test_a_layer_and_its_norm_are_one_block_where_a_network_has_no_stages():
 
 
 def test_asking_for_units_leaves_the_network_as_it_was():
-    module = network("resnet20").train()
+    module = filled(network("resnet20")).train()
     before = {key: tensor.clone() for key, tensor in module.state_dict().items()}
     units(module, SHAPE)
     assert module.training
