@@ -20,7 +20,7 @@ from tests.bench.commands import own_store, tombola
 from tests.bench.measuring import Figure, in_turn
 from tests.bench.startup import fill
 
-MOST = 0.5  # seconds
+MOST = 0.4  # seconds
 COLUMNS, ROWS = 120, 40
 DRAWN = 0.1  # seconds without output after which a drawing has ended: its parts follow within 0.02
 STILL = 0.5  # seconds without output after which nothing more is coming
