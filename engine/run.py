@@ -770,6 +770,8 @@ class _Attempt:
             need = steps.send(given)  # type: ignore[arg-type]
         except StopIteration as done:
             return self.record.answers(name, self.experiment.checks[name], done.value)
+        except (Owned, Unusable):  # no fault of the check: it could not read
+            raise
         except Exception as error:
             printed(traceback.format_exc())
             words = f"no verdict: fault in the engine: {error!r} (the traceback is in the run's engine.log)"

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,13 @@ def file_faults(path: Path, moved: Path | None = None) -> Iterator[str]:
     for use in uses:
         file = object_path(moved or Path(use["files"]), use["sha256"])
         fault = _fault(file, use["bytes"], use["sha256"])
-        if fault:
+        if fault and _used(path, use["sha256"]):  # else its run was deleted or pruned meanwhile
             yield f"{use['roles']} of {use['runs'].replace(',', ', ')} {fault}: {file}"
+
+
+def _used(path: Path, sha256: str) -> bool:
+    with Reader(path) as reader:
+        return bool(reader.rows("SELECT 1 FROM file_uses WHERE sha256 = ?", (sha256,)))
 
 
 def set_aside(path: Path) -> Rows:
@@ -137,8 +143,9 @@ def _fault(file: Path, size: int, sha256: str) -> str:
         return f"cannot be read ({error.strerror})"
 
 
-def unnamed_files(path: Path, folder: Path) -> list[Path]:
-    """Files in `folder` that no row names, and that no engine is about to name: among the objects, in folders of runs.
+def unnamed_files(path: Path, folder: Path) -> dict[Path, int]:
+    """Files in `folder` that no row names, and that no engine is about to name: among the objects, in folders of runs;
+    with their bytes.
 
     Where rows wait beside a run they may name them: then no object is told of, and no file of that run.
     """
@@ -153,7 +160,13 @@ def unnamed_files(path: Path, folder: Path) -> list[Path]:
         if file.is_file() and file not in named and file.relative_to(folder / "runs").parts[0] not in waiting:
             found.append(file)
     old = time.time() - FRESH_SECONDS
-    return sorted(file for file in found if file.stat().st_mtime < old)
+    sizes = {}
+    for file in sorted(found):
+        with suppress(FileNotFoundError):  # an engine's draft comes and goes
+            about = file.stat()
+            if about.st_mtime < old:
+                sizes[file] = about.st_size
+    return sizes
 
 
 def waiting_rows(path: Path, folder: Path) -> dict[str, Path]:

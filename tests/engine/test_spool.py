@@ -22,7 +22,7 @@ from store.errors import Unusable
 from store.files import spool_path
 from store.spool import Spool
 from store.writing import Writer
-from tests.engine.running import SPEC, Bench
+from tests.engine.running import ENGINE, SPEC, Bench
 
 LONG = SPEC | {
     "seeds": [0],
@@ -138,6 +138,22 @@ def test_a_stop_is_heard_while_the_store_is_locked(bench, whole, waiting):
     assert bench.science(run) == bench.science(whole)
     outcomes = bench.rows("SELECT outcome FROM attempts WHERE run = :run ORDER BY id", run)
     assert outcomes == [("stopped",), ("finished",)]
+
+
+def test_a_check_that_could_not_read_the_store_is_not_answered(bench, whole):
+    run = bench.create(LONG)
+    impatient = f"import engine.run; engine.run.PATIENCE_SECONDS = 0.5; {ENGINE}"
+    engine = subprocess.Popen([sys.executable, "-P", "-c", impatient, *bench.running(run)], stdout=subprocess.DEVNULL)
+    begun(bench, engine, run)
+    spool = Spool(spool_path(bench.files, run))
+    with locked(bench):
+        assert engine.wait(timeout=60) == 1
+        called = {name for record in spool.records() for name, *_ in record["calls"]}
+        assert "_done" in called
+        assert "_answers" not in called
+    set_state(bench.conn, run, "running")
+    bench.finish(run)
+    assert bench.science(run) == bench.science(whole)
 
 
 def test_a_disk_without_room_for_the_store_delays_a_run_and_takes_nothing_from_it(bench, whole):

@@ -118,7 +118,36 @@ def test_files_that_no_row_names_are_found_once_no_engine_can_be_about_to_name_t
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"x")
     os.utime(stray, (time.time() - FRESH_SECONDS - 5,) * 2)
-    assert unnamed_files(path, tmp_path) == [stray]
+    assert unnamed_files(path, tmp_path) == {stray: 1}
+
+
+def test_a_draft_that_is_gone_before_it_was_looked_at_is_no_fault(
+    path: Path, tmp_path: Path, new_run: NewRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft = run_folder(tmp_path, new_run("a")) / "live" / ".a.91.safetensors.7"
+    draft.parent.mkdir(parents=True)
+    draft.touch()
+    os.utime(draft, (time.time() - FRESH_SECONDS - 5,) * 2)
+    look = Path.is_file
+
+    def looked(file: Path) -> bool:
+        if seen := look(file):
+            file.unlink()
+        return seen
+
+    monkeypatch.setattr(Path, "is_file", looked)
+    assert unnamed_files(path, tmp_path) == {}
+
+
+def test_the_files_of_a_run_that_is_deleted_meanwhile_are_no_fault(
+    path: Path, writer: Writer, kept: Callable[..., Path]
+) -> None:
+    for name in "ab":
+        kept(name.encode(), name).unlink()
+    faults = file_faults(path)
+    assert "is not there" in next(faults)
+    writer.execute("DELETE FROM file_uses")
+    assert list(faults) == []
 
 
 # What a run would go on from
@@ -216,10 +245,10 @@ def test_what_lies_in_the_folder_of_a_run_without_a_row_is_found(path: Path, tmp
     strays[2].parent.mkdir()
     for file in strays:
         file.write_bytes(b"x")
-    assert unnamed_files(path, tmp_path) == [], "an engine may be about to name them"
+    assert unnamed_files(path, tmp_path) == {}, "an engine may be about to name them"
     for file in tmp_path.rglob("*"):
         os.utime(file, (time.time() - FRESH_SECONDS - 5,) * 2)
-    assert unnamed_files(path, tmp_path) == sorted(strays)
+    assert list(unnamed_files(path, tmp_path)) == sorted(strays)
 
 
 def test_while_rows_wait_beside_a_run_nothing_that_they_may_name_is_a_stray(
@@ -232,7 +261,7 @@ def test_while_rows_wait_beside_a_run_nothing_that_they_may_name_is_a_stray(
         file.write_bytes(b"x")
         os.utime(file, (time.time() - FRESH_SECONDS - 5,) * 2)
     assert waiting_rows(path, tmp_path) == {folder.name: folder / "spool.jsonl"}
-    assert unnamed_files(path, tmp_path) == []
+    assert unnamed_files(path, tmp_path) == {}
     (folder / "spool.jsonl").unlink()
     assert waiting_rows(path, tmp_path) == {}
     assert len(unnamed_files(path, tmp_path)) == 2

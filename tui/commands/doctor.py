@@ -268,8 +268,8 @@ def _strays() -> Iterator[Finding]:
             words = f"rows of {run} wait in {path}: its engine takes them in, or the next one (tombola resume {run})"
             yield Finding("check", "unwell", words)
         if left := unnamed_files(db(), folder):
-            room = size(sum(file.stat().st_size for file in left))
-            words = f"{plural(len(left), 'file')} of {room} in {folder} that nothing in this store names: {left[0]}"
+            room = size(sum(left.values()))
+            words = f"{plural(len(left), 'file')} of {room} in {folder} that nothing in this store names: {min(left)}"
             yield Finding("check", "unwell", words + (" and others" if len(left) > 1 else ""))
 
 
