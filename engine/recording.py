@@ -144,15 +144,21 @@ class Recorder:
             try:
                 with self.writer.transaction():
                     self._still_ours()
-                    for record in self._spool.records() if self.behind else ():
-                        self._take_in(record)
-                    self._apply(pending)
+                    if self.behind:
+                        for record in self._spool.records():
+                            if record["number"] <= self._number:  # a line that could not be flushed may be there, too
+                                self._take_in(record)
+                        # As a record of its own: of that line the store has all then, should the spool outlive it.
+                        self._take_in({"number": self._number + 1, "attempt": self.attempt, "calls": pending})
+                    else:
+                        self._apply(pending)
             except Unusable as error:
                 self._pending = pending
                 return self._fell_behind(str(error))
             self._contents.clear()
             if self.behind:
                 self.behind = ""
+                self._number += 1
                 self._spool.clear()
                 self.log("info", "the store can be written again, and holds all that was kept beside it")
         afterwards, self._afterwards = self._afterwards, []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
@@ -212,6 +213,29 @@ def test_what_was_taken_in_is_not_taken_in_again_when_the_spool_outlived_it(benc
         begin(bench, writer, recorder.run).flush()
     assert [m for m in logged(bench, recorder.run) if m in ("one", "two")] == ["one", "two"]
     assert not spool.path.exists()
+
+
+@pytest.mark.parametrize("stays", [False, True])
+def test_what_did_not_reach_the_disk_is_taken_in_once_and_so_is_what_comes_later(bench, recorder, monkeypatch, stays):
+    """`stays`: its line can be read all the same."""
+
+    def broken(_: int) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    with locked(bench):
+        recorder.log("info", "one")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", broken)
+            recorder.flush()
+        if stays:
+            record = {"number": 1, "attempt": recorder.attempt, "calls": recorder._pending}
+            Spool(recorder._spool.path).append(record)
+    recorder.flush()
+    with locked(bench):
+        recorder.log("info", "two")
+        recorder.flush()
+    recorder.flush()
+    assert [m for m in logged(bench, recorder.run) if m in ("one", "two")] == ["one", "two"]
 
 
 def test_a_read_only_store_keeps_a_run_waiting_and_then_ends_it_with_a_reason(bench, recorder):
