@@ -39,7 +39,7 @@ from engine.training import Epoch, Result, Training
 from presets import __version__
 from presets.schema import AnyCheck, Experiment
 from store.clock import present
-from store.connection import now, spelled
+from store.connection import now, spelled, translated
 from store.errors import StoreError, Unusable
 from store.files import object_path, spool_path
 from store.liveness import state_of, this_process
@@ -201,17 +201,18 @@ class Recorder:
                 self._pending = []
                 self._contents.clear()
 
-    def _take_in(self, record: Mapping[str, Any]) -> None:
+    def _take_in(self, record: Mapping[str, Any]) -> bool:
         """A transaction out of the spool, unless the store has it: the process may have ended in between."""
         row = self.writer.one("SELECT taken_in FROM runs WHERE id = ?", (self.run,))
         if record["number"] <= row["taken_in"]:
-            return
+            return False
         own, self.attempt = self.attempt, record["attempt"]
         try:
             self._apply(record["calls"])
         finally:
             self.attempt = own
         self.writer.update("runs", {"id": self.run}, {"taken_in": record["number"]})
+        return True
 
     def _take_in_what_was_left(self) -> str:
         """The spool of earlier attempts; gives back what is to be said of it."""
@@ -220,9 +221,9 @@ class Recorder:
         for record in self._spool.records():
             self.writer.execute("SAVEPOINT spooled")
             try:
-                self._take_in(record)
-                taken += 1
-            except Unusable:
+                with translated(self.writer.path):
+                    taken += self._take_in(record)
+            except Unusable:  # no fault of the record: it stays
                 raise
             except (LookupError, ValueError, TypeError, StoreError, sqlite3.Error) as error:
                 # The store is not the one that it was kept for, or another version kept it.

@@ -211,7 +211,9 @@ def test_what_was_taken_in_is_not_taken_in_again_when_the_spool_outlived_it(benc
     bench.conn.execute("UPDATE attempts SET ended = 'x' WHERE run = ?", (recorder.run,))
     with Writer(bench.db) as writer:
         begin(bench, writer, recorder.run).flush()
-    assert [m for m in logged(bench, recorder.run) if m in ("one", "two")] == ["one", "two"]
+    told = logged(bench, recorder.run)
+    assert [m for m in told if m in ("one", "two")] == ["one", "two"]
+    assert not any("earlier attempt" in m for m in told), "none is told of that was not"
     assert not spool.path.exists()
 
 
@@ -300,6 +302,27 @@ def test_a_spool_that_does_not_fit_the_store_is_taken_in_as_far_as_it_does(bench
     told = logged(bench, run)
     assert told.count("fits") == 1
     assert any("1 transaction that an earlier attempt had kept" in text and "computed again" in text for text in told)
+
+
+@pytest.mark.parametrize("count", [1, 100])
+def test_a_disk_that_fills_up_while_a_run_is_taken_up_again_takes_nothing_from_the_spool(bench, recorder, count):
+    """Be it within one large transaction, or after some small ones."""
+    run = recorder.run
+    words = [f"{number} {'x' * (600_000 // count)}" for number in range(count)]
+    with locked(bench):
+        for word in words:
+            recorder.log("info", word)
+            recorder.flush()
+    bench.conn.execute("UPDATE attempts SET ended = 'x' WHERE run = ?", (run,))
+    with Writer(bench.db) as writer:
+        pages = writer.one("PRAGMA page_count")[0]
+        writer.conn.execute(f"PRAGMA max_page_count = {pages + 60}")
+        with pytest.raises(Unusable, match="is full"):
+            begin(bench, writer, run)
+        writer.conn.execute("PRAGMA max_page_count = 4294967294")
+        assert logged(bench, run) == []
+        begin(bench, writer, run).flush()
+    assert [m for m in logged(bench, run) if m in words] == words
 
 
 def test_an_engine_that_was_taken_over_meanwhile_writes_no_more(bench, recorder):
