@@ -108,7 +108,7 @@ class Recorder:
         """Objects that are not what their names say."""
         self.moment = ""
         self._contents: dict[str, bytes] = {}
-        self._spool = Spool(spool_path(files, run))
+        self._spool = Spool(spool_path(files, run, self.attempt))
         self._number = 0
         self.behind = ""
         """Why the store could not be written when it was last tried; empty while it holds all that was flushed."""
@@ -149,7 +149,7 @@ class Recorder:
                             if record["number"] <= self._number:  # a line that could not be flushed may be there, too
                                 self._take_in(record)
                         # As a record of its own: of that line the store has all then, should the spool outlive it.
-                        self._take_in({"number": self._number + 1, "attempt": self.attempt, "calls": pending})
+                        self._take_in({"number": self._number + 1, "calls": pending})
                     else:
                         self._apply(pending)
             except Unusable as error:
@@ -195,8 +195,7 @@ class Recorder:
         """Into the spool; where that cannot be written either, it stays in memory."""
         if self._pending:
             with suppress(OSError):
-                record = {"number": self._number + 1, "attempt": self.attempt, "calls": self._pending}
-                self._spool.append(record)
+                self._spool.append({"number": self._number + 1, "calls": self._pending})
                 self._number += 1
                 self._pending = []
                 self._contents.clear()
@@ -206,19 +205,18 @@ class Recorder:
         row = self.writer.one("SELECT taken_in FROM runs WHERE id = ?", (self.run,))
         if record["number"] <= row["taken_in"]:
             return False
-        own, self.attempt = self.attempt, record["attempt"]
-        try:
-            self._apply(record["calls"])
-        finally:
-            self.attempt = own
+        self._apply(record["calls"])
         self.writer.update("runs", {"id": self.run}, {"taken_in": record["number"]})
         return True
 
     def _take_in_what_was_left(self) -> str:
-        """The spool of earlier attempts; gives back what is to be said of it."""
+        """The spool of the attempt before, in its name; gives back what is to be said of it.
+
+        Others are of attempts that were taken over and kept more before they heard of it: that is not taken in.
+        """
         taken = 0
         lost = ""
-        for record in self._spool.records():
+        for record in Spool(spool_path(self.files, self.run, self.attempt)).records():
             self.writer.execute("SAVEPOINT spooled")
             try:
                 with translated(self.writer.path):
@@ -287,6 +285,7 @@ class Recorder:
                 unowned(dict(newest), self.writer.path)
                 if newest["id"] != before:
                     raise Owned(f"{self.run} was taken up by process {newest['pid']} on {newest['host']} meanwhile")
+                self.attempt = newest["id"]
             found = self._take_in_what_was_left()
             if newest:  # what was asked of an engine that is gone
                 stale = "taken IS NULL AND asked < (SELECT started FROM runs WHERE id = requests.run)"
@@ -307,7 +306,10 @@ class Recorder:
             )
             self.writer.update("runs", {"id": self.run}, {"state": "running", "message": "", "ended": None})
             self._number = self.writer.one("SELECT taken_in FROM runs WHERE id = ?", (self.run,))["taken_in"]
-        self._spool.clear()
+        self._spool = Spool(spool_path(self.files, self.run, self.attempt))
+        for left in self._spool.path.parent.glob("spool*.jsonl"):
+            with suppress(OSError):  # then the next attempt passes it over, too
+                left.unlink()
         if found:
             self.log("warning", found)
         self.writer.wait_at_most(BUSY_SECONDS)
