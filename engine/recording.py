@@ -163,7 +163,8 @@ class Recorder:
                 self.log("info", "the store can be written again, and holds all that was kept beside it")
         afterwards, self._afterwards = self._afterwards, []
         for act in afterwards:
-            act()
+            with suppress(OSError):
+                act()
         return None
 
     def settle(self, seconds: float, given_up: Callable[[], bool]) -> None:
@@ -257,7 +258,7 @@ class Recorder:
         return spelled(present(self.writer.path))
 
     def after_flush(self, act: Callable[[], None]) -> None:
-        """Do something once all that was taken down so far is in the store."""
+        """Clear up once all that was taken down so far is in the store; what cannot be cleared up then stays."""
         self._afterwards.append(act)
 
     # The attempt
@@ -659,7 +660,8 @@ class Recorder:
     def remove_drafts(self) -> None:
         """What a killed engine of this run was writing among the objects."""
         for draft in (self.files / "objects").glob(f"*/{tensors.draft_of('*', self.run)}"):
-            draft.unlink(missing_ok=True)
+            with suppress(OSError):
+                draft.unlink()
 
     def object(self, sha256: str) -> dict[str, Tensor] | None:
         """Tensors of a stored file; None where it is gone or damaged: whoever has its content then writes it anew."""

@@ -61,8 +61,9 @@ class Spool:
                 yield line, record
 
     def clear(self) -> None:
-        """Everything has been taken in."""
-        self.path.unlink(missing_ok=True)
+        """Everything has been taken in. Where it cannot be removed, the next record takes its place."""
+        with suppress(OSError):
+            self.path.unlink()
         self._end = 0
 
 
