@@ -54,6 +54,9 @@ BUSY_SECONDS = 2.0
 RETRY_SECONDS = 5.0
 """How long it leaves a store alone that could not be written."""
 
+PATIENCE_SECONDS = 600.0
+"""How long it waits for a store without which it cannot go on."""
+
 
 class Owned(Exception):
     """The run belongs to another engine."""
@@ -98,8 +101,16 @@ def printed(words: str) -> None:
 class Recorder:
     """Writes one attempt at one run."""
 
-    def __init__(self, writer: Writer, run: str, experiment: Experiment, files: Path) -> None:
-        self.writer, self.run, self.files = writer, run, files
+    def __init__(
+        self,
+        writer: Writer,
+        run: str,
+        experiment: Experiment,
+        files: Path,
+        given_up: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`given_up`: whether nobody wants to wait for the store any more; looked at while it cannot be used."""
+        self.writer, self.run, self.files, self._given_up = writer, run, files, given_up
         self._pending: list[tuple[str, str, Sequence[Any], Mapping[str, Any]]] = []
         self._afterwards: list[Callable[[], None]] = []
         self._began = time.monotonic()
@@ -167,19 +178,34 @@ class Recorder:
                 act()
         return None
 
-    def settle(self, seconds: float, given_up: Callable[[], bool]) -> None:
-        """Write everything, waiting at most `seconds`, or until `given_up`, for a store that cannot be written.
+    def settle(self) -> None:
+        """Write everything, with patience for a store that cannot be written.
 
         Raises:
             Unusable: it still cannot; what was taken down is kept aside.
         """
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + PATIENCE_SECONDS
         self.flush(insist=True)
         while self.behind:
-            if time.monotonic() > deadline or given_up():
+            if time.monotonic() > deadline or self._given_up():
                 raise Unusable(self.behind)
             time.sleep(0.2)
             self.flush()
+
+    def rows(self, sql: str, params: Any = ()) -> list[Any]:
+        """The rows of a query, with patience for a store that cannot be read: without WAL whoever writes locks it.
+
+        Raises:
+            Unusable: it still cannot.
+        """
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return self.writer.rows(sql, params)
+            except Unusable:
+                if time.monotonic() > deadline or self._given_up():
+                    raise
+            time.sleep(0.2)
 
     def _apply(self, calls: Sequence[Sequence[Any]]) -> None:
         for name, self.moment, args, kwargs in calls:
@@ -460,6 +486,19 @@ class Recorder:
             self.writer.insert_all(table, [row | {"training": training} for row in rows])
 
     @deferred
+    def tell_taken(self) -> None:
+        """Into the log, how many trainings of this run were taken from which."""
+        counts = self.writer.rows(
+            "SELECT taken_from, count(*) AS count FROM trainings"
+            " WHERE run = ? AND taken_from IS NOT NULL GROUP BY taken_from ORDER BY min(id)",
+            (self.run,),
+        )
+        for origin, count in counts:
+            taken = "1 training was" if count == 1 else f"{count} trainings were"
+            words = f"{taken} taken from {origin}, done there under equal plan and versions"
+            self.writer.insert("log", {"run": self.run, "at": self.moment, "level": "info", "message": words})
+
+    @deferred
     def set_aside(self, key: str, file: Mapping[str, Any]) -> None:
         """A training's file that the run may go on from: path, step, sha256, bytes."""
         row = {"training": self._training(key), "written": self.moment} | dict(file)
@@ -705,7 +744,7 @@ class Recorder:
 
     def measured_before(self) -> dict[str, Measured]:
         """By key, those whose figures say all."""
-        rows = self.writer.rows("SELECT * FROM measurements WHERE run = ? AND figures <> '{}'", (self.run,))
+        rows = self.rows("SELECT * FROM measurements WHERE run = ? AND figures <> '{}'", (self.run,))
         return {
             row["key"]: Measured(json.loads(row["figures"]), {}, row["images"], row["images_forward"], row["seconds"])
             for row in rows
@@ -715,27 +754,19 @@ class Recorder:
 
     def done_before(self) -> list[Any]:
         """Rows of finished trainings."""
-        return self.writer.rows("SELECT * FROM trainings WHERE run = ? AND state = 'done'", (self.run,))
+        return self.rows("SELECT * FROM trainings WHERE run = ? AND state = 'done'", (self.run,))
 
     def aside_before(self) -> list[Any]:
         """Files that the run may go on from, in the order of their steps, ends last: key, path, step, sha256."""
-        return self.writer.rows(
+        return self.rows(
             "SELECT t.key, c.path, c.step, c.sha256 FROM checkpoints AS c JOIN trainings AS t ON t.id = c.training"
             " WHERE t.run = ? ORDER BY c.step IS NULL, c.step",
             (self.run,),
         )
 
-    def taken_from(self) -> list[Any]:
-        """How many trainings of this run were taken from which: origin, count."""
-        return self.writer.rows(
-            "SELECT taken_from AS origin, count(*) AS count FROM trainings"
-            " WHERE run = ? AND taken_from IS NOT NULL GROUP BY taken_from ORDER BY min(id)",
-            (self.run,),
-        )
-
     def kept_weights(self, key: str) -> State | None:
         """What a training of this run ended with, out of the file that it keeps; None where there is none."""
-        for row in self.writer.rows(
+        for row in self.rows(
             "SELECT u.sha256 FROM file_uses AS u JOIN trainings AS t ON t.id = u.training"
             " WHERE u.run = ? AND u.role = 'trained' AND t.key = ?",
             (self.run, key),
@@ -746,7 +777,7 @@ class Recorder:
 
     def tickets_before(self, search: str, seed: int) -> list[Any]:
         """Tickets in the order of their rounds: round, images, mask, start and samples (hashes), start_step."""
-        return self.writer.rows(
+        return self.rows(
             "SELECT r.round, r.images, t.mask, t.start, t.start_step, t.samples "
             "FROM rounds r JOIN tickets t ON t.round = r.id "
             "WHERE r.search = ? AND r.seed = ? AND r.step = 'done' ORDER BY r.round",
@@ -755,7 +786,7 @@ class Recorder:
 
     def point_before(self, search: str, seed: int) -> Any | None:
         """The file of the weights that round 0 ended with, and their step; None where there was none."""
-        rows = self.writer.rows(
+        rows = self.rows(
             "SELECT u.sha256, t.steps AS step FROM rounds r JOIN members m ON m.round = r.id "
             "JOIN trainings t ON t.id = m.training JOIN file_uses u ON u.training = t.id AND u.role = 'start' "
             "WHERE r.search = ? AND r.seed = ? AND r.round = 0 AND r.step = 'done'",
@@ -765,7 +796,7 @@ class Recorder:
 
     def evaluated_before(self) -> set[tuple[str, int, str, int]]:
         """(arm, seed, search, round) of every evaluation; search "" and round 0 for dense arms."""
-        rows = self.writer.rows(
+        rows = self.rows(
             "SELECT a.name AS arm, e.seed, coalesce(s.name, '') AS search, coalesce(r.round, 0) AS round "
             "FROM evaluations e JOIN arms a ON a.id = e.arm LEFT JOIN tickets t ON t.id = e.ticket "
             "LEFT JOIN rounds r ON r.id = t.round LEFT JOIN searches s ON s.id = r.search "

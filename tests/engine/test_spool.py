@@ -11,7 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -46,12 +47,20 @@ def whole(bench: Bench) -> str:
 
 
 @contextmanager
-def locked(bench: Bench) -> Iterator[None]:
-    """Another program that holds the store for as long as it likes."""
+def locked(bench: Bench, how: str = "IMMEDIATE") -> Iterator[None]:
+    """Another program that holds the store for as long as it likes; EXCLUSIVE, without WAL, from readers as well."""
     with closing(sqlite3.connect(bench.db, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+        other.execute(f"BEGIN {how}")
         yield
         other.execute("ROLLBACK")
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Bench:
+    """A store as it is on a shared file system."""
+    bench = Bench(tmp_path)
+    assert bench.conn.execute("PRAGMA journal_mode = delete").fetchone()[0] == "delete"
+    return bench
 
 
 def wait_until(holds: Callable[[], object], seconds: float = 60) -> None:
@@ -169,6 +178,26 @@ def test_a_disk_without_room_for_the_store_delays_a_run_and_takes_nothing_from_i
     assert not spool_of(bench, run).path.exists()
 
 
+@pytest.mark.parametrize("stop", [False, True])
+def test_a_store_that_cannot_even_be_read_delays_a_run_and_lets_it_be_stopped(shared, whole, stop, bench):
+    """Locked as soon as the engine has begun: before it has read what there is to go on from."""
+    run = shared.create(LONG)
+    engine = shared.start(run)
+    while not shared.rows("SELECT 1 FROM attempts WHERE run = :run", run):
+        assert engine.poll() is None
+    with locked(shared, "EXCLUSIVE"):
+        time.sleep(1 if stop else 3)
+        if stop:
+            engine.terminate()
+            assert engine.wait(timeout=20) == 3
+    if stop:
+        set_state(shared.conn, run, "running")
+        shared.finish(run)
+    assert engine.wait(timeout=120) == (3 if stop else 0)
+    assert shared.science(run) == bench.science(whole)
+    shared.conn.close()
+
+
 # What the recorder does, step by step
 
 
@@ -246,18 +275,46 @@ def test_what_did_not_reach_the_disk_is_taken_in_once_and_so_is_what_comes_later
     assert [m for m in logged(bench, recorder.run) if m in ("one", "two")] == ["one", "two"]
 
 
-def test_a_read_only_store_keeps_a_run_waiting_and_then_ends_it_with_a_reason(bench, recorder):
+def test_a_read_only_store_keeps_a_run_waiting_and_then_ends_it_with_a_reason(bench, recorder, monkeypatch):
     recorder.writer.conn.execute("PRAGMA query_only = ON")
     recorder.log("info", "kept")
+    monkeypatch.setattr(recording, "PATIENCE_SECONDS", 0.3)
     with pytest.raises(Unusable, match="cannot be written: it or its folder is read-only"):
-        recorder.settle(0.3, lambda: False)
+        recorder.settle()
     began = time.monotonic()
+    monkeypatch.setattr(recording, "PATIENCE_SECONDS", 60)
+    monkeypatch.setattr(recorder, "_given_up", lambda: True)
     with pytest.raises(Unusable):
-        recorder.settle(60, lambda: True)
+        recorder.settle()
     assert time.monotonic() - began < 5, "a request to stop ends the wait"
     recorder.writer.conn.execute("PRAGMA query_only = OFF")
-    recorder.settle(5, lambda: False)
+    recorder.settle()
     assert "kept" in logged(bench, recorder.run)
+
+
+def test_what_is_read_is_waited_for_until_a_request_to_stop(shared, monkeypatch):
+    monkeypatch.setattr(recording, "BUSY_SECONDS", 0.05)
+    run = shared.create()
+    with Writer(shared.db) as writer:
+        record = begin(shared, writer, run)
+        reads = (
+            record.done_before,
+            record.measured_before,
+            record.aside_before,
+            record.evaluated_before,
+            lambda: record.kept_weights("k"),
+            lambda: record.tickets_before("imp", 0),
+            lambda: record.point_before("imp", 0),
+        )
+        for read in reads:
+            with ExitStack() as held:
+                held.enter_context(locked(shared, "EXCLUSIVE"))
+                monkeypatch.setattr(record, "_given_up", lambda: True)
+                with pytest.raises(Unusable, match=r"locked by another program for 0\.05 s"):
+                    read()
+                monkeypatch.setattr(record, "_given_up", lambda held=held: bool(held.close()))  # the lock goes
+                assert not read()
+    shared.conn.close()
 
 
 def test_where_nothing_can_be_written_at_all_rows_wait_in_memory(bench, recorder):
@@ -292,7 +349,7 @@ def test_a_damaged_store_ends_no_training_and_says_what_it_is(tmp_path, monkeypa
         assert record.requests() == []
         bench.db.write_bytes(good)  # a copy is restored under it
         writer.conn.execute("PRAGMA shrink_memory")
-        record.settle(5, lambda: False)
+        record.settle()
     assert "kept" in logged(bench, run)
 
 
