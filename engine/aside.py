@@ -57,7 +57,8 @@ class Aside:
                 self._files.setdefault(row["key"], []).append(File(row["path"], row["step"], row["sha256"]))
         for path in (*folder.glob("live/*"), *folder.glob("trained/*")):
             if path not in known:
-                path.unlink()
+                with suppress(OSError):  # the next engine tries again
+                    path.unlink()
 
     def step(self, key: str) -> int | None:
         """At which step the newest checkpoint of a training under way was made; None where there is none."""
@@ -112,7 +113,7 @@ class Aside:
         for key in list(self._files):
             self._drop(key, self._files[key])
         for name in ("live", "trained"):
-            self._record.after_flush(partial(_remove_empty, self._folder / name))
+            self._record.after_flush((self._folder / name).rmdir)
 
     def _write(self, key: str, file: File, content: bytes) -> None:
         tensors.write(self._folder / file.path, content)
@@ -146,12 +147,7 @@ class Aside:
     def _unlink(self, key: str, path: str) -> None:
         """Unless it has been written anew since."""
         if all(file.path != path for file in self._files.get(key, ())):
-            (self._folder / path).unlink(missing_ok=True)
-
-
-def _remove_empty(folder: Path) -> None:
-    with suppress(OSError):  # it is not there, or is in use again
-        folder.rmdir()
+            (self._folder / path).unlink()
 
 
 def _order(file: File) -> float:

@@ -39,7 +39,7 @@ from engine.training import Epoch, Result, Training
 from presets import __version__
 from presets.schema import AnyCheck, Experiment
 from store.clock import present
-from store.connection import now, spelled
+from store.connection import now, spelled, translated
 from store.errors import StoreError, Unusable
 from store.files import object_path, spool_path
 from store.liveness import state_of, this_process
@@ -53,6 +53,9 @@ BUSY_SECONDS = 2.0
 
 RETRY_SECONDS = 5.0
 """How long it leaves a store alone that could not be written."""
+
+PATIENCE_SECONDS = 600.0
+"""How long it waits for a store without which it cannot go on."""
 
 
 class Owned(Exception):
@@ -98,8 +101,16 @@ def printed(words: str) -> None:
 class Recorder:
     """Writes one attempt at one run."""
 
-    def __init__(self, writer: Writer, run: str, experiment: Experiment, files: Path) -> None:
-        self.writer, self.run, self.files = writer, run, files
+    def __init__(
+        self,
+        writer: Writer,
+        run: str,
+        experiment: Experiment,
+        files: Path,
+        given_up: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`given_up`: whether nobody wants to wait for the store any more; looked at while it cannot be used."""
+        self.writer, self.run, self.files, self._given_up = writer, run, files, given_up
         self._pending: list[tuple[str, str, Sequence[Any], Mapping[str, Any]]] = []
         self._afterwards: list[Callable[[], None]] = []
         self._began = time.monotonic()
@@ -108,7 +119,7 @@ class Recorder:
         """Objects that are not what their names say."""
         self.moment = ""
         self._contents: dict[str, bytes] = {}
-        self._spool = Spool(spool_path(files, run))
+        self._spool = Spool(spool_path(files, run, self.attempt))
         self._number = 0
         self.behind = ""
         """Why the store could not be written when it was last tried; empty while it holds all that was flushed."""
@@ -144,35 +155,57 @@ class Recorder:
             try:
                 with self.writer.transaction():
                     self._still_ours()
-                    for record in self._spool.records() if self.behind else ():
-                        self._take_in(record)
-                    self._apply(pending)
+                    if self.behind:
+                        for record in self._spool.records():
+                            if record["number"] <= self._number:  # a line that could not be flushed may be there, too
+                                self._take_in(record)
+                        # As a record of its own: of that line the store has all then, should the spool outlive it.
+                        self._take_in({"number": self._number + 1, "calls": pending})
+                    else:
+                        self._apply(pending)
             except Unusable as error:
                 self._pending = pending
                 return self._fell_behind(str(error))
             self._contents.clear()
             if self.behind:
                 self.behind = ""
+                self._number += 1
                 self._spool.clear()
                 self.log("info", "the store can be written again, and holds all that was kept beside it")
         afterwards, self._afterwards = self._afterwards, []
         for act in afterwards:
-            act()
+            with suppress(OSError):
+                act()
         return None
 
-    def settle(self, seconds: float, given_up: Callable[[], bool]) -> None:
-        """Write everything, waiting at most `seconds`, or until `given_up`, for a store that cannot be written.
+    def settle(self) -> None:
+        """Write everything, with patience for a store that cannot be written.
 
         Raises:
             Unusable: it still cannot; what was taken down is kept aside.
         """
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + PATIENCE_SECONDS
         self.flush(insist=True)
         while self.behind:
-            if time.monotonic() > deadline or given_up():
+            if time.monotonic() > deadline or self._given_up():
                 raise Unusable(self.behind)
             time.sleep(0.2)
             self.flush()
+
+    def rows(self, sql: str, params: Any = ()) -> list[Any]:
+        """The rows of a query, with patience for a store that cannot be read: without WAL whoever writes locks it.
+
+        Raises:
+            Unusable: it still cannot.
+        """
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return self.writer.rows(sql, params)
+            except Unusable:
+                if time.monotonic() > deadline or self._given_up():
+                    raise
+            time.sleep(0.2)
 
     def _apply(self, calls: Sequence[Sequence[Any]]) -> None:
         for name, self.moment, args, kwargs in calls:
@@ -189,34 +222,33 @@ class Recorder:
         """Into the spool; where that cannot be written either, it stays in memory."""
         if self._pending:
             with suppress(OSError):
-                record = {"number": self._number + 1, "attempt": self.attempt, "calls": self._pending}
-                self._spool.append(record)
+                self._spool.append({"number": self._number + 1, "calls": self._pending})
                 self._number += 1
                 self._pending = []
                 self._contents.clear()
 
-    def _take_in(self, record: Mapping[str, Any]) -> None:
+    def _take_in(self, record: Mapping[str, Any]) -> bool:
         """A transaction out of the spool, unless the store has it: the process may have ended in between."""
         row = self.writer.one("SELECT taken_in FROM runs WHERE id = ?", (self.run,))
         if record["number"] <= row["taken_in"]:
-            return
-        own, self.attempt = self.attempt, record["attempt"]
-        try:
-            self._apply(record["calls"])
-        finally:
-            self.attempt = own
+            return False
+        self._apply(record["calls"])
         self.writer.update("runs", {"id": self.run}, {"taken_in": record["number"]})
+        return True
 
     def _take_in_what_was_left(self) -> str:
-        """The spool of earlier attempts; gives back what is to be said of it."""
+        """The spool of the attempt before, in its name; gives back what is to be said of it.
+
+        Others are of attempts that were taken over and kept more before they heard of it: that is not taken in.
+        """
         taken = 0
         lost = ""
-        for record in self._spool.records():
+        for record in Spool(spool_path(self.files, self.run, self.attempt)).records():
             self.writer.execute("SAVEPOINT spooled")
             try:
-                self._take_in(record)
-                taken += 1
-            except Unusable:
+                with translated(self.writer.path):
+                    taken += self._take_in(record)
+            except Unusable:  # no fault of the record: it stays
                 raise
             except (LookupError, ValueError, TypeError, StoreError, sqlite3.Error) as error:
                 # The store is not the one that it was kept for, or another version kept it.
@@ -252,7 +284,7 @@ class Recorder:
         return spelled(present(self.writer.path))
 
     def after_flush(self, act: Callable[[], None]) -> None:
-        """Do something once all that was taken down so far is in the store."""
+        """Clear up once all that was taken down so far is in the store; what cannot be cleared up then stays."""
         self._afterwards.append(act)
 
     # The attempt
@@ -280,6 +312,7 @@ class Recorder:
                 unowned(dict(newest), self.writer.path)
                 if newest["id"] != before:
                     raise Owned(f"{self.run} was taken up by process {newest['pid']} on {newest['host']} meanwhile")
+                self.attempt = newest["id"]
             found = self._take_in_what_was_left()
             if newest:  # what was asked of an engine that is gone
                 stale = "taken IS NULL AND asked < (SELECT started FROM runs WHERE id = requests.run)"
@@ -300,7 +333,10 @@ class Recorder:
             )
             self.writer.update("runs", {"id": self.run}, {"state": "running", "message": "", "ended": None})
             self._number = self.writer.one("SELECT taken_in FROM runs WHERE id = ?", (self.run,))["taken_in"]
-        self._spool.clear()
+        self._spool = Spool(spool_path(self.files, self.run, self.attempt))
+        for left in self._spool.path.parent.glob("spool*.jsonl"):
+            with suppress(OSError):  # then the next attempt passes it over, too
+                left.unlink()
         if found:
             self.log("warning", found)
         self.writer.wait_at_most(BUSY_SECONDS)
@@ -448,6 +484,19 @@ class Recorder:
         for table, rows in (("epochs", epochs), ("traces", traces)):
             self.writer.delete(table, {"training": training})
             self.writer.insert_all(table, [row | {"training": training} for row in rows])
+
+    @deferred
+    def tell_taken(self) -> None:
+        """Into the log, how many trainings of this run were taken from which."""
+        counts = self.writer.rows(
+            "SELECT taken_from, count(*) AS count FROM trainings"
+            " WHERE run = ? AND taken_from IS NOT NULL GROUP BY taken_from ORDER BY min(id)",
+            (self.run,),
+        )
+        for origin, count in counts:
+            taken = "1 training was" if count == 1 else f"{count} trainings were"
+            words = f"{taken} taken from {origin}, done there under equal plan and versions"
+            self.writer.insert("log", {"run": self.run, "at": self.moment, "level": "info", "message": words})
 
     @deferred
     def set_aside(self, key: str, file: Mapping[str, Any]) -> None:
@@ -650,7 +699,8 @@ class Recorder:
     def remove_drafts(self) -> None:
         """What a killed engine of this run was writing among the objects."""
         for draft in (self.files / "objects").glob(f"*/{tensors.draft_of('*', self.run)}"):
-            draft.unlink(missing_ok=True)
+            with suppress(OSError):
+                draft.unlink()
 
     def object(self, sha256: str) -> dict[str, Tensor] | None:
         """Tensors of a stored file; None where it is gone or damaged: whoever has its content then writes it anew."""
@@ -694,7 +744,7 @@ class Recorder:
 
     def measured_before(self) -> dict[str, Measured]:
         """By key, those whose figures say all."""
-        rows = self.writer.rows("SELECT * FROM measurements WHERE run = ? AND figures <> '{}'", (self.run,))
+        rows = self.rows("SELECT * FROM measurements WHERE run = ? AND figures <> '{}'", (self.run,))
         return {
             row["key"]: Measured(json.loads(row["figures"]), {}, row["images"], row["images_forward"], row["seconds"])
             for row in rows
@@ -704,27 +754,19 @@ class Recorder:
 
     def done_before(self) -> list[Any]:
         """Rows of finished trainings."""
-        return self.writer.rows("SELECT * FROM trainings WHERE run = ? AND state = 'done'", (self.run,))
+        return self.rows("SELECT * FROM trainings WHERE run = ? AND state = 'done'", (self.run,))
 
     def aside_before(self) -> list[Any]:
         """Files that the run may go on from, in the order of their steps, ends last: key, path, step, sha256."""
-        return self.writer.rows(
+        return self.rows(
             "SELECT t.key, c.path, c.step, c.sha256 FROM checkpoints AS c JOIN trainings AS t ON t.id = c.training"
             " WHERE t.run = ? ORDER BY c.step IS NULL, c.step",
             (self.run,),
         )
 
-    def taken_from(self) -> list[Any]:
-        """How many trainings of this run were taken from which: origin, count."""
-        return self.writer.rows(
-            "SELECT taken_from AS origin, count(*) AS count FROM trainings"
-            " WHERE run = ? AND taken_from IS NOT NULL GROUP BY taken_from ORDER BY min(id)",
-            (self.run,),
-        )
-
     def kept_weights(self, key: str) -> State | None:
         """What a training of this run ended with, out of the file that it keeps; None where there is none."""
-        for row in self.writer.rows(
+        for row in self.rows(
             "SELECT u.sha256 FROM file_uses AS u JOIN trainings AS t ON t.id = u.training"
             " WHERE u.run = ? AND u.role = 'trained' AND t.key = ?",
             (self.run, key),
@@ -735,7 +777,7 @@ class Recorder:
 
     def tickets_before(self, search: str, seed: int) -> list[Any]:
         """Tickets in the order of their rounds: round, images, mask, start and samples (hashes), start_step."""
-        return self.writer.rows(
+        return self.rows(
             "SELECT r.round, r.images, t.mask, t.start, t.start_step, t.samples "
             "FROM rounds r JOIN tickets t ON t.round = r.id "
             "WHERE r.search = ? AND r.seed = ? AND r.step = 'done' ORDER BY r.round",
@@ -744,7 +786,7 @@ class Recorder:
 
     def point_before(self, search: str, seed: int) -> Any | None:
         """The file of the weights that round 0 ended with, and their step; None where there was none."""
-        rows = self.writer.rows(
+        rows = self.rows(
             "SELECT u.sha256, t.steps AS step FROM rounds r JOIN members m ON m.round = r.id "
             "JOIN trainings t ON t.id = m.training JOIN file_uses u ON u.training = t.id AND u.role = 'start' "
             "WHERE r.search = ? AND r.seed = ? AND r.round = 0 AND r.step = 'done'",
@@ -754,7 +796,7 @@ class Recorder:
 
     def evaluated_before(self) -> set[tuple[str, int, str, int]]:
         """(arm, seed, search, round) of every evaluation; search "" and round 0 for dense arms."""
-        rows = self.writer.rows(
+        rows = self.rows(
             "SELECT a.name AS arm, e.seed, coalesce(s.name, '') AS search, coalesce(r.round, 0) AS round "
             "FROM evaluations e JOIN arms a ON a.id = e.arm LEFT JOIN tickets t ON t.id = e.ticket "
             "LEFT JOIN rounds r ON r.id = t.round LEFT JOIN searches s ON s.id = r.search "

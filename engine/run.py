@@ -70,7 +70,6 @@ RECOVERED = 1.25  # times as much room as it lacked: a disk at the edge is told 
 LEAVING_WORKERS = 2.0
 """Seconds that workers get to leave what they do: an evaluation, a graph's capture or one step of a large network on a
 CPU may take longer, and who asks an engine to end is to wait for 5 s at most. What they lose is done again."""
-PATIENCE_SECONDS = 600.0  # so long it waits, with all trained, for a store that cannot be written
 LEAVING_SECONDS = 8.0  # an engine that was paused just now needs some to leave its card
 FINISHED, FAILED, STOPPED = 0, 1, 3  # exit codes of the process
 
@@ -214,7 +213,7 @@ class _Attempt:
     ) -> None:
         self.run, self.experiment, self.data, self.pool, self.writer = run_id, experiment, data, pool, writer
         self.sets, self.files = sets, files
-        self.record = Recorder(writer, run_id, experiment, files)
+        self.record = Recorder(writer, run_id, experiment, files, self._given_up)
         self.turning: dict[tuple[str, int], Turning] = {}
         self.following: dict[tuple[str, int], list[tuple[Begun | Follow | Sized, Turning]]] = {}
         self.evaluated: set[tuple[str, int, str, int]] = set()
@@ -257,11 +256,10 @@ class _Attempt:
         afresh = self.experiment.afresh
         elsewhere = None if afresh else Elsewhere(self.writer, self.run, plan.as_dict(), versions(self.data))
         hold = any(isinstance(check, OfWeights) for check in self.experiment.checks.values())
-        self.trainings = Trainings(
-            self.pool, self.record, folder, self.experiment.seeds, self.experiment.keep, elsewhere, hold, self._guessing
-        )
-        self.images_at_start, self.began = self.trainings.images, time.monotonic()
+        seeds, keep = self.experiment.seeds, self.experiment.keep
         try:
+            self.trainings = Trainings(self.pool, self.record, folder, seeds, keep, elsewhere, hold, self._guessing)
+            self.images_at_start, self.began = self.trainings.images, time.monotonic()
             if not (self._begin() and self._loop() and self._answered()):
                 return self._stopped()
             self._end("finished", "finished")
@@ -288,10 +286,7 @@ class _Attempt:
         if self.begun:
             self._tell()
         self._sampled(self.machine.last())
-        self.record.flush()
-        for row in self.record.taken_from() if not self.record.behind else ():
-            taken = "1 training was" if row["count"] == 1 else f"{row['count']} trainings were"
-            self.record.log("info", f"{taken} taken from {row['origin']}, done there under equal plan and versions")
+        self.record.tell_taken()
         self.record.log("info", words)
         if state == "finished":
             self.trainings.forget_all_weights()
@@ -307,14 +302,8 @@ class _Attempt:
         Raises:
             Unusable: it cannot be written; the run reads lost, and the next attempt takes in what was kept.
         """
-
-        def stopped() -> bool:
-            for action in self.record.requests():
-                self._ask(action)
-            return self.asked is not None
-
         try:
-            self.record.settle(PATIENCE_SECONDS, stopped)
+            self.record.settle()
         except Unusable as error:
             raise Unusable(
                 f"{error}; tombola resume {self.run}, once it can be written, takes in what was kept"
@@ -324,7 +313,7 @@ class _Attempt:
         """Rows of the store as a check reads them: with all that this attempt has found."""
         if self.record.behind:
             self._settle()
-        return self.writer.rows(sql, params)
+        return self.record.rows(sql, params)
 
     def _fail(self, message: str) -> None:
         printed(message)
@@ -375,6 +364,13 @@ class _Attempt:
         if not self.asked:
             self.asked, self.asked_at = action, time.monotonic()
 
+    def _given_up(self) -> bool:
+        """Whether a request to stop has come, as told by a signal or the store."""
+        if not self.asked:
+            for action in self.record.requests():
+                self._ask(action)
+        return self.asked is not None
+
     def _tell(self) -> None:
         """Write that we live, what is done and what is left."""
         images, paths = self.trainings.images, self._paths()
@@ -387,7 +383,9 @@ class _Attempt:
                 self._watch(disk, self._to_be_written(planned, paths) if disk.what == "files" else 0)
 
     def _gained(self) -> int:
-        """Training images that this attempt has seen."""
+        """Training images that this attempt has seen; none before every search turns."""
+        if not self.begun:
+            return 0
         return self.trainings.images - self.images_at_start - self.trainings.carried
 
     def _sampled(self, sample: Sample) -> None:

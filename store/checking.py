@@ -172,5 +172,9 @@ def unnamed_files(path: Path, folder: Path) -> dict[Path, int]:
 def waiting_rows(path: Path, folder: Path) -> dict[str, Path]:
     """By run, what it keeps in its `folder` of rows that the store has not taken yet."""
     with Reader(path) as reader:
-        runs = [row["id"] for row in reader.rows("SELECT id FROM runs WHERE state <> 'finished' ORDER BY id")]
-    return {run: spool_path(folder, run) for run in runs if spool_path(folder, run).exists()}
+        newest = reader.rows(
+            "SELECT a.run, max(a.id) AS id FROM attempts AS a JOIN runs AS r ON r.id = a.run"
+            " WHERE r.state <> 'finished' GROUP BY a.run ORDER BY a.run"
+        )
+    waiting = {row["run"]: spool_path(folder, row["run"], row["id"]) for row in newest}
+    return {run: path for run, path in waiting.items() if path.exists()}

@@ -280,6 +280,11 @@ def journal_note(conn: sqlite3.Connection, path: Path) -> str:
     return f"{why} the store has a rollback journal: as safe, but slower, and writers and readers wait for each other"
 
 
+def busy_seconds(conn: sqlite3.Connection) -> float:
+    """How long a connection waits for others."""
+    return conn.execute("PRAGMA busy_timeout").fetchone()[0] / 1000
+
+
 @contextmanager
 def transaction(conn: sqlite3.Connection) -> Iterator[None]:
     """Everything in the block is written, or nothing. A block inside another joins it.
@@ -289,7 +294,7 @@ def transaction(conn: sqlite3.Connection) -> Iterator[None]:
     if conn.in_transaction:
         yield
         return
-    with translated(path_of(conn), conn.execute("PRAGMA busy_timeout").fetchone()[0] / 1000):
+    with translated(path_of(conn), busy_seconds(conn)):
         conn.execute("BEGIN IMMEDIATE")
         try:
             yield

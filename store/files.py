@@ -41,9 +41,10 @@ def engine_log(root: Path, run: str) -> Path:
     return run_folder(root, run) / "engine.log"
 
 
-def spool_path(root: Path, run: str) -> Path:
-    """Where the rows of a run wait while the store cannot be written."""
-    return run_folder(root, run) / "spool.jsonl"
+def spool_path(root: Path, run: str, attempt: int) -> Path:
+    """Where the rows of an attempt at a run wait while the store cannot be written. Each has its own: one that was
+    taken over may not know it yet."""
+    return run_folder(root, run) / f"spool.{attempt}.jsonl"
 
 
 def last_printed(root: Path, run: str) -> tuple[str, ...]:

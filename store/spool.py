@@ -36,10 +36,15 @@ class Spool:
         with open(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0) as file:
             file.truncate(self._end)  # a part of a line that a full disk or a kill has left
             file.seek(self._end)
-            left = line
-            while left:
-                left = left[file.write(left) :]
-            os.fsync(file.fileno())
+            try:
+                left = line
+                while left:
+                    left = left[file.write(left) :]
+                os.fsync(file.fileno())
+            except OSError:
+                with suppress(OSError):  # a whole line may be there, though not on the disk: it does not count
+                    file.truncate(self._end)
+                raise
         self._end += len(line)
 
     def records(self) -> Iterator[dict[str, Any]]:
@@ -56,8 +61,9 @@ class Spool:
                 yield line, record
 
     def clear(self) -> None:
-        """Everything has been taken in."""
-        self.path.unlink(missing_ok=True)
+        """Everything has been taken in. Where it cannot be removed, the next record takes its place."""
+        with suppress(OSError):
+            self.path.unlink()
         self._end = 0
 
 

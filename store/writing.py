@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from store.connection import connect, transaction, translated
+from store.connection import busy_seconds, connect, transaction, translated
 
 Row = Mapping[str, Any]
 
@@ -92,19 +92,19 @@ class Writer:
 
     def rows(self, sql: str, params: Any = ()) -> list[sqlite3.Row]:
         """The rows of a query."""
-        with translated(self.path):
+        with translated(self.path, busy_seconds(self.conn)):
             return self.conn.execute(sql, params).fetchall()
 
     def one(self, sql: str, params: Any = ()) -> sqlite3.Row:
         """The first row of a query; a `LookupError` when there is none."""
-        with translated(self.path):
+        with translated(self.path, busy_seconds(self.conn)):
             row = self.conn.execute(sql, params).fetchone()
         if row is None:
             raise LookupError(f"no row: {sql} {params}")
         return row
 
     def wait_at_most(self, seconds: float) -> None:
-        """How long each write waits for other writers from here on."""
+        """How long each read and write waits for others from here on."""
         self.conn.execute(f"PRAGMA busy_timeout = {round(1000 * seconds)}")
 
     def close(self) -> None:

@@ -311,6 +311,26 @@ def test_what_a_killed_engine_was_writing_is_removed_and_what_has_a_row_stays(pl
     assert again.step(place.job.key) == 5
 
 
+def test_what_cannot_be_cleared_up_stays_and_ends_no_run(place: Folder) -> None:
+    aside = place.opened()
+    aside.clear()
+    steps = [5, 6, 7]
+    for step in steps:
+        aside.keep(place.job.key, step, content(step))
+    place.record.flush()
+    live = place.folder / "live"
+    stuck, other = (live / f"{place.job.key}.{step}.safetensors" for step in steps[1:])
+    stuck.unlink()
+    stuck.mkdir()  # as good as a file that may not be removed, also for root
+    aside.clear()
+    assert (place.opened().step(place.job.key), stuck.exists(), other.exists()) == (None, True, False)
+    draft = object_path(place.bench.files, "a" * 64).with_name(tensors.draft_of("x", place.run))
+    draft.mkdir(parents=True)
+    place.record.remove_drafts()
+    stuck.rmdir()
+    draft.rmdir()
+
+
 @pytest.mark.parametrize("name", ["../../../diary", "live/../diary", "diary"])
 def test_a_row_that_names_a_file_elsewhere_is_dropped_and_the_file_left_alone(place: Folder, name: str):
     place.opened().clear()

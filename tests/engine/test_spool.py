@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
@@ -10,7 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +21,7 @@ from engine.recording import Owned, Recorder
 from presets.schema import Experiment
 from store.editing import set_state
 from store.errors import Unusable
-from store.files import spool_path
+from store.files import run_folder, spool_path
 from store.spool import Spool
 from store.writing import Writer
 from tests.engine.running import ENGINE, SPEC, Bench
@@ -45,12 +47,20 @@ def whole(bench: Bench) -> str:
 
 
 @contextmanager
-def locked(bench: Bench) -> Iterator[None]:
-    """Another program that holds the store for as long as it likes."""
+def locked(bench: Bench, how: str = "IMMEDIATE") -> Iterator[None]:
+    """Another program that holds the store for as long as it likes; EXCLUSIVE, without WAL, from readers as well."""
     with closing(sqlite3.connect(bench.db, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+        other.execute(f"BEGIN {how}")
         yield
         other.execute("ROLLBACK")
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Bench:
+    """A store as it is on a shared file system."""
+    bench = Bench(tmp_path)
+    assert bench.conn.execute("PRAGMA journal_mode = delete").fetchone()[0] == "delete"
+    return bench
 
 
 def wait_until(holds: Callable[[], object], seconds: float = 60) -> None:
@@ -69,6 +79,12 @@ def begun(bench: Bench, engine: subprocess.Popen, run: str) -> None:
     )
 
 
+def spool_of(bench: Bench, run: str) -> Spool:
+    """That of its newest attempt."""
+    [(newest,)] = bench.rows("SELECT max(id) FROM attempts WHERE run = :run", run)
+    return Spool(spool_path(bench.files, run, newest))
+
+
 def done(spool: Spool) -> list[str]:
     """The keys of the trainings that the spool says are done."""
     return [key for record in spool.records() for name, _, (key, *_), _ in record["calls"] if name == "_done"]
@@ -78,7 +94,7 @@ def test_a_store_locked_longer_than_anyone_waits_delays_a_run_and_takes_nothing_
     run = bench.create(LONG)
     engine = bench.start(run)
     begun(bench, engine, run)
-    spool = Spool(spool_path(bench.files, run))
+    spool = spool_of(bench, run)
     with locked(bench):
         wait_until(spool.path.exists)
         wait_until(lambda: len(done(spool)) >= 3)
@@ -98,7 +114,7 @@ def test_a_run_killed_while_its_store_was_locked_is_resumed_with_all_that_was_ke
     run = bench.create(LONG)
     engine = bench.start(run)
     begun(bench, engine, run)
-    spool = Spool(spool_path(bench.files, run))
+    spool = spool_of(bench, run)
     with locked(bench):
         wait_until(lambda: len(done(spool)) >= 2)
         os.kill(engine.pid, signal.SIGKILL)
@@ -123,7 +139,7 @@ def test_a_stop_is_heard_while_the_store_is_locked(bench, whole, waiting):
     run = bench.create(LONG)
     engine = bench.start(run)
     begun(bench, engine, run)
-    spool = Spool(spool_path(bench.files, run))
+    spool = spool_of(bench, run)
     with locked(bench):
         written = "SELECT key FROM trainings WHERE run = :run AND state = 'done'"
         left = len(bench.rows(written, whole)) - len(bench.rows(written, run))
@@ -169,13 +185,33 @@ def test_a_disk_without_room_for_the_store_delays_a_run_and_takes_nothing_from_i
         other.execute("BEGIN")
         other.execute("SELECT count(*) FROM runs").fetchone()  # while somebody reads, the journal does not begin anew
         resource.prlimit(engine.pid, resource.RLIMIT_FSIZE, (500_000, hard))
-        wait_until(spool_path(bench.files, run).exists)
+        wait_until(spool_of(bench, run).path.exists)
         resource.prlimit(engine.pid, resource.RLIMIT_FSIZE, (hard, hard))
         other.execute("ROLLBACK")
         other.execute("DROP TABLE filling")
     assert engine.wait(timeout=120) == 0
     assert bench.science(run) == bench.science(whole)
-    assert not spool_path(bench.files, run).exists()
+    assert not spool_of(bench, run).path.exists()
+
+
+@pytest.mark.parametrize("stop", [False, True])
+def test_a_store_that_cannot_even_be_read_delays_a_run_and_lets_it_be_stopped(shared, whole, stop, bench):
+    """Locked as soon as the engine has begun: before it has read what there is to go on from."""
+    run = shared.create(LONG)
+    engine = shared.start(run)
+    while not shared.rows("SELECT 1 FROM attempts WHERE run = :run", run):
+        assert engine.poll() is None
+    with locked(shared, "EXCLUSIVE"):
+        time.sleep(1 if stop else 3)
+        if stop:
+            engine.terminate()
+            assert engine.wait(timeout=20) == 3
+    if stop:
+        set_state(shared.conn, run, "running")
+        shared.finish(run)
+    assert engine.wait(timeout=120) == (3 if stop else 0)
+    assert shared.science(run) == bench.science(whole)
+    shared.conn.close()
 
 
 # What the recorder does, step by step
@@ -215,7 +251,7 @@ def test_rows_bear_the_moment_at_which_they_came_not_that_of_their_writing(bench
 
 
 def test_what_was_taken_in_is_not_taken_in_again_when_the_spool_outlived_it(bench, recorder):
-    spool = Spool(spool_path(bench.files, recorder.run))
+    spool = spool_of(bench, recorder.run)
     with locked(bench):
         for word in ("one", "two"):
             recorder.log("info", word)
@@ -226,26 +262,79 @@ def test_what_was_taken_in_is_not_taken_in_again_when_the_spool_outlived_it(benc
     bench.conn.execute("UPDATE attempts SET ended = 'x' WHERE run = ?", (recorder.run,))
     with Writer(bench.db) as writer:
         begin(bench, writer, recorder.run).flush()
-    assert [m for m in logged(bench, recorder.run) if m in ("one", "two")] == ["one", "two"]
+    told = logged(bench, recorder.run)
+    assert [m for m in told if m in ("one", "two")] == ["one", "two"]
+    assert not any("earlier attempt" in m for m in told), "none is told of that was not"
     assert not spool.path.exists()
 
 
-def test_a_read_only_store_keeps_a_run_waiting_and_then_ends_it_with_a_reason(bench, recorder):
+@pytest.mark.parametrize("stays", [False, True])
+def test_what_did_not_reach_the_disk_is_taken_in_once_and_so_is_what_comes_later(bench, recorder, monkeypatch, stays):
+    """`stays`: its line can be read all the same."""
+
+    def broken(_: int) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    with locked(bench):
+        recorder.log("info", "one")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", broken)
+            recorder.flush()
+        if stays:
+            record = {"number": 1, "calls": recorder._pending}
+            spool_of(bench, recorder.run).append(record)
+    recorder.flush()
+    with locked(bench):
+        recorder.log("info", "two")
+        recorder.flush()
+    recorder.flush()
+    assert [m for m in logged(bench, recorder.run) if m in ("one", "two")] == ["one", "two"]
+
+
+def test_a_read_only_store_keeps_a_run_waiting_and_then_ends_it_with_a_reason(bench, recorder, monkeypatch):
     recorder.writer.conn.execute("PRAGMA query_only = ON")
     recorder.log("info", "kept")
+    monkeypatch.setattr(recording, "PATIENCE_SECONDS", 0.3)
     with pytest.raises(Unusable, match="cannot be written: it or its folder is read-only"):
-        recorder.settle(0.3, lambda: False)
+        recorder.settle()
     began = time.monotonic()
+    monkeypatch.setattr(recording, "PATIENCE_SECONDS", 60)
+    monkeypatch.setattr(recorder, "_given_up", lambda: True)
     with pytest.raises(Unusable):
-        recorder.settle(60, lambda: True)
+        recorder.settle()
     assert time.monotonic() - began < 5, "a request to stop ends the wait"
     recorder.writer.conn.execute("PRAGMA query_only = OFF")
-    recorder.settle(5, lambda: False)
+    recorder.settle()
     assert "kept" in logged(bench, recorder.run)
 
 
+def test_what_is_read_is_waited_for_until_a_request_to_stop(shared, monkeypatch):
+    monkeypatch.setattr(recording, "BUSY_SECONDS", 0.05)
+    run = shared.create()
+    with Writer(shared.db) as writer:
+        record = begin(shared, writer, run)
+        reads = (
+            record.done_before,
+            record.measured_before,
+            record.aside_before,
+            record.evaluated_before,
+            lambda: record.kept_weights("k"),
+            lambda: record.tickets_before("imp", 0),
+            lambda: record.point_before("imp", 0),
+        )
+        for read in reads:
+            with ExitStack() as held:
+                held.enter_context(locked(shared, "EXCLUSIVE"))
+                monkeypatch.setattr(record, "_given_up", lambda: True)
+                with pytest.raises(Unusable, match=r"locked by another program for 0\.05 s"):
+                    read()
+                monkeypatch.setattr(record, "_given_up", lambda held=held: bool(held.close()))  # the lock goes
+                assert not read()
+    shared.conn.close()
+
+
 def test_where_nothing_can_be_written_at_all_rows_wait_in_memory(bench, recorder):
-    folder = spool_path(bench.files, recorder.run).parent
+    folder = run_folder(bench.files, recorder.run)
     folder.rename(folder.with_name("away"))
     try:
         with locked(bench):
@@ -276,16 +365,16 @@ def test_a_damaged_store_ends_no_training_and_says_what_it_is(tmp_path, monkeypa
         assert record.requests() == []
         bench.db.write_bytes(good)  # a copy is restored under it
         writer.conn.execute("PRAGMA shrink_memory")
-        record.settle(5, lambda: False)
+        record.settle()
     assert "kept" in logged(bench, run)
 
 
 def test_a_spool_that_does_not_fit_the_store_is_taken_in_as_far_as_it_does(bench, recorder):
     run = recorder.run
-    spool = Spool(spool_path(bench.files, run))
+    spool = spool_of(bench, run)
     calls = [["log", "2026-01-01T00:00:00.000000Z", ["info", "fits"], {}]]
     for number, bad in enumerate(([], [["no_such", "x", [], {}]], []), start=1):
-        spool.append({"number": number, "attempt": recorder.attempt, "calls": [*calls, *bad]})
+        spool.append({"number": number, "calls": [*calls, *bad]})
     bench.conn.execute("UPDATE attempts SET ended = 'x' WHERE run = ?", (run,))
     with Writer(bench.db) as writer:
         begin(bench, writer, run).flush()
@@ -294,21 +383,90 @@ def test_a_spool_that_does_not_fit_the_store_is_taken_in_as_far_as_it_does(bench
     assert any("1 transaction that an earlier attempt had kept" in text and "computed again" in text for text in told)
 
 
+@pytest.mark.parametrize("count", [1, 100])
+def test_a_disk_that_fills_up_while_a_run_is_taken_up_again_takes_nothing_from_the_spool(bench, recorder, count):
+    """Be it within one large transaction, or after some small ones."""
+    run = recorder.run
+    words = [f"{number} {'x' * (600_000 // count)}" for number in range(count)]
+    with locked(bench):
+        for word in words:
+            recorder.log("info", word)
+            recorder.flush()
+    bench.conn.execute("UPDATE attempts SET ended = 'x' WHERE run = ?", (run,))
+    with Writer(bench.db) as writer:
+        writer.conn.execute("VACUUM")  # other tests have left free pages
+        pages = writer.one("PRAGMA page_count")[0]
+        writer.conn.execute(f"PRAGMA max_page_count = {pages + 60}")
+        with pytest.raises(Unusable, match="is full"):
+            begin(bench, writer, run)
+        writer.conn.execute("PRAGMA max_page_count = 4294967294")
+        assert logged(bench, run) == []
+        begin(bench, writer, run).flush()
+    assert [m for m in logged(bench, run) if m in words] == words
+
+
 def test_an_engine_that_was_taken_over_meanwhile_writes_no_more(bench, recorder):
     run = recorder.run
     with locked(bench):
         recorder.log("info", "too late")
         recorder.flush()
-    bench.conn.execute(
-        "UPDATE attempts SET host = 'elsewhere', heartbeat = '2026-01-01T00:00:00Z' WHERE run = ?", (run,)
-    )
-    spool_path(bench.files, run).unlink()  # the other engine has taken it in
+    silent_elsewhere(bench, run)
+    spool_of(bench, run).path.unlink()  # the other engine has taken it in
     with Writer(bench.db) as writer:
         begin(bench, writer, run).flush()
     recorder.log("info", "too late")
     with pytest.raises(Owned, match=r"taken over by process \d+ on "):
         recorder.flush()
     assert "too late" not in logged(bench, run)
+
+
+def silent_elsewhere(bench: Bench, run: str) -> None:
+    """Its engine is on another machine, and nobody has heard of it for long."""
+    values = "host = 'elsewhere', heartbeat = '2026-01-01T00:00:00Z'"
+    bench.conn.execute(f"UPDATE attempts SET {values} WHERE run = ?", (run,))
+
+
+def test_what_an_engine_kept_after_it_was_taken_over_is_never_taken_in(bench, recorder):
+    """It wakes up while the store is locked, and so does not hear that another has finished the run."""
+    run = recorder.run
+    silent_elsewhere(bench, run)
+    with Writer(bench.db) as writer:
+        other = begin(bench, writer, run)
+        other.end("finished", "")
+        other.flush()
+    with locked(bench):
+        recorder.log("info", "too late")
+        recorder.end("stopped", "too late")
+        recorder.flush()
+    with pytest.raises(Owned):
+        recorder.flush()
+    set_state(bench.conn, run, "running")
+    with Writer(bench.db) as writer:
+        begin(bench, writer, run).flush()
+    assert logged(bench, run) == []
+    assert bench.rows("SELECT outcome FROM attempts WHERE run = :run", run) == [("lost",), ("finished",), (None,)]
+    assert list(run_folder(bench.files, run).iterdir()) == []
+
+
+def test_two_engines_of_a_run_do_not_cut_off_what_the_other_keeps(bench, recorder):
+    run = recorder.run
+    with locked(bench):
+        recorder.log("info", "before")
+        recorder.flush()
+    silent_elsewhere(bench, run)
+    with Writer(bench.db) as writer:
+        other = begin(bench, writer, run)
+        other.flush()
+        words = [f"{word} {'x' * 400}" for word in ("one", "two", "three")]
+        with locked(bench):
+            for word in words:
+                other.log("info", word)
+                other.flush()
+            recorder.log("info", "too late")
+            recorder.flush()
+        other.flush()
+    kept = ("before", "too late", *words)
+    assert [m for m in logged(bench, run) if m in kept] == ["before", *words]
 
 
 def test_an_engine_whose_output_has_no_room_goes_on(bench, whole):
@@ -318,6 +476,6 @@ def test_an_engine_whose_output_has_no_room_goes_on(bench, whole):
         engine = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=full, stderr=full)
     begun(bench, engine, run)
     with locked(bench):
-        wait_until(spool_path(bench.files, run).exists)  # of which it tells there
+        wait_until(spool_of(bench, run).path.exists)  # of which it tells there
     assert engine.wait(timeout=120) == 0
     assert bench.science(run) == bench.science(whole)

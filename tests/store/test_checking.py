@@ -23,7 +23,8 @@ from store.checking import (
 )
 from store.connection import now
 from store.errors import Unusable
-from store.files import object_path, run_folder
+from store.files import object_path, run_folder, spool_path
+from store.liveness import this_process
 from store.writing import Writer
 
 NewRun = Callable[..., str]
@@ -252,16 +253,20 @@ def test_what_lies_in_the_folder_of_a_run_without_a_row_is_found(path: Path, tmp
 
 
 def test_while_rows_wait_beside_a_run_nothing_that_they_may_name_is_a_stray(
-    path: Path, tmp_path: Path, aside: Aside
+    path: Path, writer: Writer, tmp_path: Path, aside: Aside
 ) -> None:
     folder = aside("a", 90).parents[1]
+    row = {"run": folder.name, "device": "cpu", "plan": {}, "versions": {}, "started": "x", "heartbeat": "x"}
+    replaced, newest = (
+        spool_path(tmp_path, folder.name, writer.insert("attempts", row | this_process())) for _ in range(2)
+    )
     stray = object_path(tmp_path, "a" * 64)
     stray.parent.mkdir(parents=True)
-    for file in (stray, folder / "live" / "a.91.safetensors", folder / "spool.jsonl"):
+    for file in (stray, folder / "live" / "a.91.safetensors", replaced, newest):
         file.write_bytes(b"x")
         os.utime(file, (time.time() - FRESH_SECONDS - 5,) * 2)
-    assert waiting_rows(path, tmp_path) == {folder.name: folder / "spool.jsonl"}
+    assert waiting_rows(path, tmp_path) == {folder.name: newest}
     assert unnamed_files(path, tmp_path) == {}
-    (folder / "spool.jsonl").unlink()
+    newest.unlink()
     assert waiting_rows(path, tmp_path) == {}
-    assert len(unnamed_files(path, tmp_path)) == 2
+    assert len(unnamed_files(path, tmp_path)) == 3, "what an engine kept that was taken over is one of them"

@@ -188,7 +188,7 @@ def test_deleting_a_run_takes_its_rows_its_folder_and_its_own_files(
     foreign = file_of(writer, tmp_path, "foreign", theirs)
     for run in (mine, theirs):
         folder = aside(writer, tmp_path, run).parents[1]
-        for name in ("engine.log", "spool.jsonl", "live/.aside.9.safetensors.7"):
+        for name in ("engine.log", "spool.1.jsonl", "live/.aside.9.safetensors.7"):
             (folder / name).touch()
         editing.set_state(writer.conn, run, "finished")
         search = writer.insert("searches", {"run": run, "name": "imp", "method": "imp", "settings": {}})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import resource
 import stat
 import subprocess
@@ -83,6 +85,22 @@ def test_it_is_private_and_gone_once_it_is_cleared(tmp_path: Path) -> None:
     assert list(spool.records()) == []
     spool.append({"b": 1})
     assert list(spool.records()) == [{"b": 1}]
+
+
+def test_a_record_that_did_not_reach_the_disk_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = Spool(tmp_path / "spool")
+    spool.append({"a": 1})
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", no_quota)
+        with pytest.raises(OSError, match="quota"):
+            spool.append({"b": 1})
+    assert list(spool.records()) == [{"a": 1}]
+    spool.append({"c": 1})
+    assert list(spool.records()) == [{"a": 1}, {"c": 1}]
+
+
+def no_quota(_: int) -> None:
+    raise OSError(errno.EDQUOT, "no quota left")
 
 
 def test_a_disk_that_fills_up_in_the_middle_of_a_record_takes_nothing_from_those_before(tmp_path: Path) -> None:
