@@ -281,9 +281,6 @@ class Recorder:
                 if newest["id"] != before:
                     raise Owned(f"{self.run} was taken up by process {newest['pid']} on {newest['host']} meanwhile")
             found = self._take_in_what_was_left()
-            if newest:  # what was asked of an engine that is gone
-                stale = "taken IS NULL AND asked < (SELECT started FROM runs WHERE id = requests.run)"
-                self.writer.execute(f"UPDATE requests SET taken = ? WHERE run = ? AND {stale}", (moment, self.run))
             self.attempt = self.writer.insert(
                 "attempts",
                 {
