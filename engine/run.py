@@ -28,7 +28,7 @@ from engine.data import Dataset, corrupted, load
 from engine.forecast import Cost, Spent, Unreachable, cost, disk_bytes, members_of, nearest, search_forecast
 from engine.given import Chosen, NotGiven, chosen_by, fitting, tickets_of
 from engine.guessing import most_by_guessing
-from engine.herald import STATES, Asked, Herald, heed, of_run, unwind
+from engine.herald import STATES, Asked, Herald, heed, of_run, stand_down, unwind
 from engine.machine import Disk, Machine, Sample
 from engine.measurements import Measured
 from engine.networks import build, weights
@@ -100,8 +100,7 @@ def run(run_id: str, db: Path, files: Path, claim: str = "") -> int:
         raise Owned(f"{run_id} is being started by another engine") from None
     except Asked as asked:
         heed(lambda action: None)
-        with closing(connect(db)) as conn:
-            set_state(conn, run_id, STATES[asked.action], f"{STATES[asked.action]} on request, before it had begun")
+        stand_down(db, run_id, last["id"] if last else 0, asked.action)
         return STOPPED
 
 

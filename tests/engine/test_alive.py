@@ -21,10 +21,10 @@ from PIL import Image
 
 from engine.recording import Owned, Recorder
 from presets.schema import Experiment
-from store.editing import request, set_state
+from store.editing import request, set_state, still_coming
 from store.files import run_folder
 from store.writing import Writer
-from tests.engine.running import FORKS, SPEC, Bench
+from tests.engine.running import FORKS, SPEC, Bench, locked
 
 SECONDS = 15.0
 """An engine that is asked to end takes 5 s at most on a machine of its own; what hangs here would do so for minutes."""
@@ -141,6 +141,40 @@ def test_an_engine_is_stopped_while_it_gets_ready_even_in_a_call_that_looks_at_n
     assert bench.state(run) == ("paused" if how == "pause" else "stopped")
     assert bench.rows("SELECT 1 FROM attempts WHERE run = :run", run) == []
     assert bench.rows("SELECT 1 FROM requests WHERE run = :run AND taken IS NULL", run) == []
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_an_engine_that_gets_ready_is_stopped_while_the_store_is_locked(bench: Bench, tmp_path: Path, hangs: bool):
+    """Where it waits for the store by itself; and where its herald is to end it, which waits for the store, too."""
+    run = bench.create(**SMALL)
+    with locked(bench):
+        if hangs:
+            engine = hanging("engine.run.load", tmp_path / "reached", *bench.running(run))
+        else:
+            engine = bench.start(run)
+            until(lambda: len(psutil.Process(engine.pid).children()) > 1)  # herald and workers: all but begun
+        time.sleep(2.0)  # both wait now
+        engine.terminate()
+        ended(engine)
+    assert engine.returncode == (-signal.SIGKILL if hangs else 3)
+    assert bench.state(run) == "running", "it could not say that it stopped; whoever looks finds it lost"
+    assert bench.rows("SELECT 1 FROM attempts WHERE run = :run", run) == []
+
+
+def test_what_is_asked_in_the_last_moment_before_an_engine_begins_is_heard(bench: Bench):
+    run = bench.create(**SMALL)
+    experiment = Experiment.model_validate(SPEC | SMALL)
+    begun = ("cpu", "cpu", {"device": "cpu"}, {}, False)
+    with Writer(bench.db) as one, Writer(bench.db) as two:
+        first, second = (Recorder(writer, run, experiment, bench.files) for writer in (one, two))
+        first.begin(*begun, 0)
+        first.end("stopped", "")
+        first.flush()
+        set_state(bench.conn, run, "running")
+        request(bench.conn, run, "stop")
+        assert still_coming(bench.conn, run, first.attempt)
+        second.begin(*begun, first.attempt)
+        assert second.requests() == ["stop"]
 
 
 def test_an_engine_that_gets_ready_for_long_reads_running_and_lost_when_it_is_killed(bench: Bench, tmp_path: Path):

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 import pytest
 
@@ -22,7 +22,7 @@ from store.errors import Unusable
 from store.files import spool_path
 from store.spool import Spool
 from store.writing import Writer
-from tests.engine.running import SPEC, Bench
+from tests.engine.running import SPEC, Bench, locked
 
 LONG = SPEC | {
     "seeds": [0],
@@ -42,15 +42,6 @@ def whole(bench: Bench) -> str:
     run = bench.create(LONG)
     bench.finish(run)
     return run
-
-
-@contextmanager
-def locked(bench: Bench) -> Iterator[None]:
-    """Another program that holds the store for as long as it likes."""
-    with closing(sqlite3.connect(bench.db, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        yield
-        other.execute("ROLLBACK")
 
 
 def wait_until(holds: Callable[[], object], seconds: float = 60) -> None:
