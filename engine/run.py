@@ -12,7 +12,7 @@ import os
 import time
 import traceback
 from collections.abc import Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
 from sqlite3 import Row
@@ -32,7 +32,7 @@ from engine.herald import STATES, Asked, Herald, heed, of_run, stand_down, unwin
 from engine.machine import Disk, Machine, Sample
 from engine.measurements import Measured
 from engine.networks import build, weights
-from engine.recording import Owned, Recorder, printed, unowned, versions
+from engine.recording import Owned, Recorder, newest_attempt, printed, set_out, unowned, versions
 from engine.reuse import Elsewhere
 from engine.searches import Begun, Context, Follow, Given, Measure, Point, Sized, Step, Ticket, Train
 from engine.searches.colt import segments
@@ -56,8 +56,7 @@ from presets.schema import (
     Subset,
     Transfer,
 )
-from store.connection import connect, connect_readonly, journal_note
-from store.editing import set_state
+from store.connection import connect_readonly, journal_note
 from store.errors import StoreError, Unusable
 from store.files import object_path, run_folder
 from store.naming import phrase
@@ -87,12 +86,12 @@ def run(run_id: str, db: Path, files: Path, claim: str = "") -> int:
     torch.set_num_threads(1)  # until the fork: OpenMP's threads would not survive it
     reader = connect_readonly(db)
     row = reader.execute("SELECT * FROM runs WHERE id = ?", (run_id,)).fetchone()
-    last = reader.execute("SELECT * FROM attempts WHERE run = ? ORDER BY id DESC LIMIT 1", (run_id,)).fetchone()
+    last = newest_attempt(reader, run_id)
     reader.close()
     if row is None:
         raise Failed(f"no run {run_id!r} in {db}")
     if last:
-        unowned(dict(last), db)
+        unowned(last, db, last["id"])
     try:
         with alone(run_folder(files, run_id)):
             return _attempt(row, last, db, files, claim)
@@ -104,21 +103,19 @@ def run(run_id: str, db: Path, files: Path, claim: str = "") -> int:
         return STOPPED
 
 
-def _attempt(row: Row, last: Row | None, db: Path, files: Path, claim: str) -> int:
+def _attempt(row: Row, last: dict[str, Any] | None, db: Path, files: Path, claim: str) -> int:
     """Get ready, as one who can be asked to stop at any moment, and go."""
-    run_id = row["id"]
+    run_id, before = row["id"], last["id"] if last else 0
     heed(unwind)
-    if row["state"] != "running" or (last and not last["ended"]):  # started by hand, not by one who has sent for it
-        with closing(connect(db)) as conn:
-            set_state(conn, run_id, "running")
-    herald = of_run(db, run_id, last["id"] if last else 0)
+    set_out(db, run_id, before)  # before a herald could hear what was asked of an engine that is gone
+    herald = of_run(db, run_id, before)
     try:
         return _ready(row, last, db, files, claim, herald)
     finally:
         herald.dismiss()
 
 
-def _ready(row: Row, last: Row | None, db: Path, files: Path, claim: str, herald: Herald) -> int:
+def _ready(row: Row, last: dict[str, Any] | None, db: Path, files: Path, claim: str, herald: Herald) -> int:
     """Data, device, plan and workers, then all the rest."""
     run_id = row["id"]
     experiment = Experiment.model_validate_json(row["spec"])

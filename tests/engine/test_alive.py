@@ -19,7 +19,8 @@ import psutil
 import pytest
 from PIL import Image
 
-from engine.recording import Owned, Recorder
+from engine.herald import stand_down
+from engine.recording import Owned, Recorder, set_out
 from presets.schema import Experiment
 from store.editing import request, set_state, still_coming
 from store.files import run_folder
@@ -353,6 +354,36 @@ def test_an_engine_given_up_for_lost_writes_nothing_more(bench: Bench):
         second.log("info", "mine")
         second.flush()
     assert bench.rows("SELECT message FROM log WHERE run = :run", run) == [("mine",)]
+
+
+def test_an_engine_started_by_hand_leaves_one_alone_that_has_taken_up_the_run_meanwhile(bench: Bench):
+    """As on two machines, of which the slower has seen the run while nobody had it."""
+    run = bench.create(**SMALL)
+    experiment = Experiment.model_validate(SPEC | SMALL)
+    begun = ("cpu", "cpu", {"device": "cpu"}, {}, False)
+    with Writer(bench.db) as one, Writer(bench.db) as two:
+        ended, first = (Recorder(writer, run, experiment, bench.files) for writer in (one, two))
+        ended.begin(*begun, 0)
+        ended.end("stopped", "")
+        ended.flush()
+        set_out(bench.db, run, ended.attempt)
+        assert bench.state(run) == "running"
+        request(bench.conn, run, "pause")
+        set_out(bench.db, run, ended.attempt)  # a second one: which of them begins is open
+        first.begin(*begun, ended.attempt)
+        assert first.requests() == ["pause"]
+        with pytest.raises(Owned, match=f"{run} is being trained by process {os.getpid()}"):
+            set_out(bench.db, run, ended.attempt)
+        stand_down(bench.db, run, ended.attempt, "stop")
+        first.log("info", "mine")
+        first.flush()
+        assert bench.state(run) == "running"
+        first.end("paused", "")
+        first.flush()
+    with pytest.raises(Owned, match=f"{run} was taken up by process {os.getpid()}"):
+        set_out(bench.db, run, ended.attempt)
+    stand_down(bench.db, run, ended.attempt, "stop")
+    assert bench.state(run) == "paused"
 
 
 def test_a_suspended_engine_that_was_replaced_ends_when_it_wakes(bench: Bench):
