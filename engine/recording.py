@@ -139,6 +139,7 @@ class Recorder:
         """Why the store could not be written when it was last tried; empty while it holds all that was flushed."""
         self._next_try = 0.0
         with writer.transaction():
+            self._there()
             self.searches = {
                 name: self.writer.put(
                     "searches",
@@ -255,6 +256,10 @@ class Recorder:
         steps = "1 transaction" if taken == 1 else f"{taken} transactions"
         return f"{steps} that an earlier attempt had kept in the run's folder taken in{lost}"
 
+    def _there(self) -> None:
+        if not self.writer.rows("SELECT 1 FROM runs WHERE id = ?", (self.run,)):
+            raise Owned(f"{self.run} has been deleted")
+
     def _still_ours(self) -> None:
         if not self.attempt:  # not begun yet
             return
@@ -295,6 +300,7 @@ class Recorder:
         """
         moment = self._now()
         with self.writer.transaction():
+            self._there()
             newest = newest_attempt(self.writer.conn, self.run)
             if newest:
                 unowned(newest, self.writer.path, before)

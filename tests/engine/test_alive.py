@@ -22,7 +22,7 @@ from PIL import Image
 from engine.herald import stand_down
 from engine.recording import Owned, Recorder, set_out
 from presets.schema import Experiment
-from store.editing import request, set_state, still_coming
+from store.editing import delete_run, request, set_state, still_coming
 from store.files import run_folder
 from store.writing import Writer
 from tests.engine.running import FORKS, SPEC, Bench, locked
@@ -354,6 +354,19 @@ def test_an_engine_given_up_for_lost_writes_nothing_more(bench: Bench):
         second.log("info", "mine")
         second.flush()
     assert bench.rows("SELECT message FROM log WHERE run = :run", run) == [("mine",)]
+
+
+def test_a_run_that_was_deleted_while_its_engine_got_ready_is_told_as_that(bench: Bench):
+    run = bench.create(**SMALL)
+    experiment = Experiment.model_validate(SPEC | SMALL)
+    with Writer(bench.db) as writer:
+        ready = Recorder(writer, run, experiment, bench.files)
+        set_state(bench.conn, run, "stopped")
+        delete_run(bench.conn, run, bench.files)
+        with pytest.raises(Owned, match=f"{run} has been deleted"):
+            ready.begin("cpu", "cpu", {"device": "cpu"}, {}, False, 0)
+        with pytest.raises(Owned, match=f"{run} has been deleted"):
+            Recorder(writer, run, experiment, bench.files)
 
 
 def test_an_engine_started_by_hand_leaves_one_alone_that_has_taken_up_the_run_meanwhile(bench: Bench):
