@@ -11,8 +11,8 @@ import json
 import os
 import time
 import traceback
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
 from sqlite3 import Row
@@ -59,6 +59,7 @@ from presets.schema import (
 from store.connection import connect_readonly, journal_note
 from store.errors import StoreError, Unusable
 from store.files import object_path, run_folder
+from store.liveness import still_there
 from store.naming import phrase
 from store.writing import Writer
 
@@ -70,7 +71,7 @@ LEAVING_WORKERS = 2.0
 """Seconds that workers get to leave what they do: an evaluation, a graph's capture or one step of a large network on a
 CPU may take longer, and who asks an engine to end is to wait for 5 s at most. What they lose is done again."""
 PATIENCE_SECONDS = 600.0  # so long it waits, with all trained, for a store that cannot be written
-LEAVING_SECONDS = 8.0  # an engine that was paused just now needs some to leave its card
+LEAVING_SECONDS = 8.0  # an engine that was paused just now needs some to leave its card, and the run's folder
 FINISHED, FAILED, STOPPED = 0, 1, 3  # exit codes of the process
 
 
@@ -92,8 +93,9 @@ def run(run_id: str, db: Path, files: Path, claim: str = "") -> int:
         raise Failed(f"no run {run_id!r} in {db}")
     if last:
         unowned(last, db, last["id"])
+    heed(unwind)
     try:
-        with alone(run_folder(files, run_id)):
+        with _alone(run_id, last, db, files):
             return _attempt(row, last, db, files, claim)
     except Taken:
         raise Owned(f"{run_id} is being started by another engine") from None
@@ -103,10 +105,39 @@ def run(run_id: str, db: Path, files: Path, claim: str = "") -> int:
         return STOPPED
 
 
+@contextmanager
+def _alone(run_id: str, last: dict[str, Any] | None, db: Path, files: Path) -> Iterator[None]:
+    """`alone` with the run's folder. An engine whose attempt has ended may still have it, until its workers are gone;
+    that is waited for.
+
+    Raises:
+        Taken: another engine has set out for it.
+        Failed: the last one does not go.
+    """
+    leaving = last if last and still_there(last) else None  # known first: once it is gone the folder is free
+    with ExitStack() as held:
+        try:
+            held.enter_context(alone(run_folder(files, run_id)))
+        except Taken:
+            if not leaving:
+                raise
+            herald = of_run(db, run_id, leaving["id"])
+            try:
+                until = time.monotonic() + LEAVING_SECONDS
+                while still_there(leaving):
+                    if time.monotonic() > until:
+                        words = f"process {leaving['pid']}, which trained {run_id}, has not ended yet"
+                        raise Failed(f"{words}; tombola resume {run_id} once it has") from None
+                    time.sleep(0.05)
+            finally:
+                herald.dismiss()
+            held.enter_context(alone(run_folder(files, run_id)))
+        yield
+
+
 def _attempt(row: Row, last: dict[str, Any] | None, db: Path, files: Path, claim: str) -> int:
     """Get ready, as one who can be asked to stop at any moment, and go."""
     run_id, before = row["id"], last["id"] if last else 0
-    heed(unwind)
     set_out(db, run_id, before)  # before a herald could hear what was asked of an engine that is gone
     herald = of_run(db, run_id, before)
     try:

@@ -277,14 +277,15 @@ sys.exit(main())
 """
 
 
-def race(arguments: list[str], output: Path, start: object) -> None:
-    """One who sets out as soon as both are there."""
+def race(arguments: list[str], output: Path, start: object = None) -> None:
+    """One who sets out as soon as both are there; or at once."""
     told = os.open(output, os.O_WRONLY | os.O_CREAT)
     for stream in (1, 2):
         os.dup2(told, stream)
     os.setsid()
     sys.argv = ["-c", *arguments]
-    start.wait()  # type: ignore[attr-defined]
+    if start:
+        start.wait()  # type: ignore[attr-defined]
     exec(RACER, {"__name__": "__main__"})
 
 
@@ -317,6 +318,82 @@ def test_of_two_engines_that_start_at_once_one_goes_on_and_one_is_refused(
         going.join(SECONDS)
         assert (going.exitcode, bench.state(run)) == (3, "stopped"), outputs[1 - refused].read_text()
         assert outputs[1 - refused].read_text() == ""
+
+
+LEAVING = """
+import sys, time
+from engine.workers import Pool
+from engine.__main__ import main
+leave = Pool.close
+def close(self):
+    time.sleep(float(seconds))
+    leave(self)
+Pool.close = close
+seconds = sys.argv.pop(1)
+sys.exit(main())
+"""
+"""An engine whose workers take so long to go when its attempt has ended, as on a card."""
+
+
+class Resumed:
+    """A run that was paused and resumed at once: the engine that leaves it, and the next, with what that tells."""
+
+    def __init__(self, bench: Bench, folder: Path, seconds: float) -> None:
+        self.run, self.output = bench.create(**LONG), folder / "told"
+        self.leaving = subprocess.Popen(
+            [sys.executable, "-P", "-c", LEAVING, str(seconds), *bench.running(self.run)],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            stdin=subprocess.DEVNULL,
+        )
+        training(bench, self.run)
+        request(bench.conn, self.run, "pause")
+        until(lambda: bench.state(self.run) == "paused")
+        set_state(bench.conn, self.run, "running")
+        self.next = FORKS.Process(target=race, args=(["together", *bench.running(self.run)], self.output))
+        self.next.start()
+
+    def __enter__(self) -> Resumed:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for one in (self.leaving, self.next):
+            one.kill()
+        self.leaving.wait()
+        self.next.join()
+
+
+def test_a_run_resumed_while_its_last_engine_still_leaves_goes_on_once_that_has_gone(bench: Bench, tmp_path: Path):
+    sql = "SELECT pid FROM attempts WHERE run = :run ORDER BY id"
+    with Resumed(bench, tmp_path, 3.0) as it:
+        until(lambda: not it.next.is_alive() or len(bench.rows(sql, it.run)) == 2)
+        assert bench.rows(sql, it.run) == [(it.leaving.pid,), (it.next.pid,)], it.output.read_text()
+        assert it.leaving.wait(SECONDS) == 3
+        request(bench.conn, it.run, "stop")
+        it.next.join(SECONDS)
+        assert (it.next.exitcode, bench.state(it.run), it.output.read_text()) == (3, "stopped", "")
+
+
+@pytest.mark.parametrize("how", ["stop", "SIGTERM"])
+def test_an_engine_that_waits_for_the_last_one_to_leave_can_be_stopped(bench: Bench, tmp_path: Path, how: str):
+    with Resumed(bench, tmp_path, 60.0) as it:
+        time.sleep(1.0)
+        if how == "stop":
+            request(bench.conn, it.run, "stop")
+        else:
+            assert it.next.pid is not None
+            os.kill(it.next.pid, signal.SIGTERM)
+        it.next.join(5.0)
+        assert (it.next.exitcode, bench.state(it.run), it.output.read_text()) == (3, "stopped", "")
+
+
+def test_a_run_whose_last_engine_does_not_leave_says_so(bench: Bench, tmp_path: Path):
+    with Resumed(bench, tmp_path, 60.0) as it:
+        it.next.join(SECONDS)
+        words = (
+            f"process {it.leaving.pid}, which trained {it.run}, has not ended yet; tombola resume {it.run} once it has"
+        )
+        assert (it.next.exitcode, it.output.read_text()) == (2, f"{words}\n")
+        assert bench.rows("SELECT state, message FROM runs WHERE id = :run", it.run) == [("failed", words)]
 
 
 def test_the_lock_of_a_run_ends_with_its_engine_though_a_worker_lives_on(bench: Bench, tmp_path: Path):
