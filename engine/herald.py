@@ -23,13 +23,16 @@ from typing import NoReturn
 
 import psutil
 
-from store.connection import connect
+from store.connection import connect, transaction
 from store.editing import set_state, still_coming, take_requests
 from store.errors import StoreError
 
 BEAT_SECONDS = 1.0
 GRACE_SECONDS = 3.0
 """An engine that was told to stop gets this long to unwind; there is nothing to save yet."""
+
+STORE_SECONDS = 0.5
+"""How long a herald waits for other writers of the store: it hears nothing meanwhile."""
 
 SIGNALS = {signal.SIGTERM: "stop", signal.SIGINT: "stop", signal.SIGUSR1: "pause"}
 """What a signal asks of an engine. The last is the herald's own way to say that a pause was asked for."""
@@ -115,16 +118,23 @@ def of_run(db: Path, run: str, before: int) -> Herald:
     def look() -> str | None:
         with suppress(StoreError, OSError):  # a store that is busy or full for a while
             if not opened:
-                opened.append(connect(db))
-            if still_coming(opened[0], run, before):
-                return next(iter(take_requests(opened[0], run)), None)
+                opened.append(connect(db, STORE_SECONDS))
+            with transaction(opened[0]):  # a request is taken by the herald or by the engine that begins, never lost
+                if still_coming(opened[0], run, before):
+                    return next(iter(take_requests(opened[0], run)), None)
         return None
 
-    def give_up(action: str) -> None:
-        with suppress(StoreError, OSError), closing(connect(db)) as conn:
-            set_state(conn, run, STATES[action], f"{STATES[action]} on request, before it had begun")
+    return Herald(look, lambda action: stand_down(db, run, before, action))
 
-    return Herald(look, give_up)
+
+def stand_down(db: Path, run: str, before: int, action: str) -> None:
+    """Write that a run was paused or stopped before this engine had begun, unless another engine has taken it up.
+
+    Where the store cannot be written now it reads lost before long.
+    """
+    with suppress(StoreError, OSError), closing(connect(db, STORE_SECONDS)) as conn, transaction(conn):
+        if still_coming(conn, run, before):
+            set_state(conn, run, STATES[action], f"{STATES[action]} on request, before it had begun")
 
 
 def _serve(pipe: socket.socket, engine: int, look: Look, give_up: Callable[[str], None]) -> None:

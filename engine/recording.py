@@ -19,7 +19,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
@@ -39,7 +39,8 @@ from engine.training import Epoch, Result, Training
 from presets import __version__
 from presets.schema import AnyCheck, Experiment
 from store.clock import present
-from store.connection import now, spelled, translated
+from store.connection import connect, now, spelled, transaction, translated
+from store.editing import set_state
 from store.errors import StoreError, Unusable
 from store.files import object_path, spool_path
 from store.liveness import state_of, this_process
@@ -66,15 +67,39 @@ DEFERRED: dict[str, Callable[..., None]] = {}
 """Bodies of the deferred methods, by the names that a spool calls them."""
 
 
-def unowned(newest: Mapping[str, Any], store: Path) -> None:
-    """Refuse a run whose newest attempt is at work.
+def unowned(newest: Mapping[str, Any], store: Path, before: int) -> None:
+    """Refuse a run whose newest attempt is at work, or is not the one that was the newest `before`.
 
     Raises:
         Owned: says who does it.
     """
     sent_for = {"state": "running", "started": ""}
+    process = f"process {newest['pid']} on {newest['host']}"
     if not newest["ended"] and state_of(sent_for, newest, store) == "running":
-        raise Owned(f"{newest['run']} is being trained by process {newest['pid']} on {newest['host']}")
+        raise Owned(f"{newest['run']} is being trained by {process}")
+    if newest["id"] != before:
+        raise Owned(f"{newest['run']} was taken up by {process} meanwhile")
+
+
+def newest_attempt(conn: sqlite3.Connection, run: str) -> dict[str, Any] | None:
+    """The row of a run's newest attempt."""
+    row = conn.execute("SELECT * FROM attempts WHERE run = ? ORDER BY id DESC LIMIT 1", (run,)).fetchone()
+    return dict(row) if row else None
+
+
+def set_out(db: Path, run: str, before: int) -> None:
+    """Have a run wait for this engine, unless it waits already; `before`: id of the newest attempt so far, or 0.
+
+    Raises:
+        Owned: another engine has taken it up since.
+    """
+    with closing(connect(db)) as conn, transaction(conn):
+        newest = newest_attempt(conn, run)
+        if newest:
+            unowned(newest, db, before)
+        waits = "SELECT 1 FROM runs WHERE id = ? AND state = 'running'"
+        if (newest and not newest["ended"]) or not conn.execute(waits, (run,)).fetchone():
+            set_state(conn, run, "running")  # it was started by hand, not by one who has sent for it
 
 
 def deferred(method: Callable[Concatenate[Recorder, P], None]) -> Callable[Concatenate[Recorder, P], None]:
@@ -125,6 +150,7 @@ class Recorder:
         """Why the store could not be written when it was last tried; empty while it holds all that was flushed."""
         self._next_try = 0.0
         with writer.transaction():
+            self._there()
             self.searches = {
                 name: self.writer.put(
                     "searches",
@@ -262,15 +288,14 @@ class Recorder:
         steps = "1 transaction" if taken == 1 else f"{taken} transactions"
         return f"{steps} that an earlier attempt had kept in the run's folder taken in{lost}"
 
-    def _newest(self) -> sqlite3.Row | None:
-        """The row of the run's newest attempt."""
-        found = self.writer.rows("SELECT * FROM attempts WHERE run = ? ORDER BY id DESC LIMIT 1", (self.run,))
-        return found[0] if found else None
+    def _there(self) -> None:
+        if not self.writer.rows("SELECT 1 FROM runs WHERE id = ?", (self.run,)):
+            raise Owned(f"{self.run} has been deleted")
 
     def _still_ours(self) -> None:
         if not self.attempt:  # not begun yet
             return
-        newest = self._newest()
+        newest = newest_attempt(self.writer.conn, self.run)
         if newest is None:
             raise Owned(f"{self.run} has been deleted")
         silent = f"{self.run} was given up for lost while this engine was silent, and"
@@ -307,16 +332,12 @@ class Recorder:
         """
         moment = self._now()
         with self.writer.transaction():
-            newest = self._newest()
+            self._there()
+            newest = newest_attempt(self.writer.conn, self.run)
             if newest:
-                unowned(dict(newest), self.writer.path)
-                if newest["id"] != before:
-                    raise Owned(f"{self.run} was taken up by process {newest['pid']} on {newest['host']} meanwhile")
+                unowned(newest, self.writer.path, before)
                 self.attempt = newest["id"]
             found = self._take_in_what_was_left()
-            if newest:  # what was asked of an engine that is gone
-                stale = "taken IS NULL AND asked < (SELECT started FROM runs WHERE id = requests.run)"
-                self.writer.execute(f"UPDATE requests SET taken = ? WHERE run = ? AND {stale}", (moment, self.run))
             self.attempt = self.writer.insert(
                 "attempts",
                 {

@@ -11,8 +11,8 @@ import json
 import os
 import time
 import traceback
-from collections.abc import Mapping
-from contextlib import closing, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
 from sqlite3 import Row
@@ -28,11 +28,11 @@ from engine.data import Dataset, corrupted, load
 from engine.forecast import Cost, Spent, Unreachable, cost, disk_bytes, members_of, nearest, search_forecast
 from engine.given import Chosen, NotGiven, chosen_by, fitting, tickets_of
 from engine.guessing import most_by_guessing
-from engine.herald import STATES, Asked, Herald, heed, of_run, unwind
+from engine.herald import STATES, Asked, Herald, heed, of_run, stand_down, unwind
 from engine.machine import Disk, Machine, Sample
 from engine.measurements import Measured
 from engine.networks import build, weights
-from engine.recording import Owned, Recorder, printed, unowned, versions
+from engine.recording import Owned, Recorder, newest_attempt, printed, set_out, unowned, versions
 from engine.reuse import Elsewhere
 from engine.searches import Begun, Context, Follow, Given, Measure, Point, Sized, Step, Ticket, Train
 from engine.searches.colt import segments
@@ -56,10 +56,10 @@ from presets.schema import (
     Subset,
     Transfer,
 )
-from store.connection import connect, connect_readonly, journal_note
-from store.editing import set_state
+from store.connection import connect_readonly, journal_note
 from store.errors import StoreError, Unusable
 from store.files import object_path, run_folder
+from store.liveness import still_there
 from store.naming import phrase
 from store.writing import Writer
 
@@ -70,7 +70,7 @@ RECOVERED = 1.25  # times as much room as it lacked: a disk at the edge is told 
 LEAVING_WORKERS = 2.0
 """Seconds that workers get to leave what they do: an evaluation, a graph's capture or one step of a large network on a
 CPU may take longer, and who asks an engine to end is to wait for 5 s at most. What they lose is done again."""
-LEAVING_SECONDS = 8.0  # an engine that was paused just now needs some to leave its card
+LEAVING_SECONDS = 8.0  # an engine that was paused just now needs some to leave its card, and the run's folder
 FINISHED, FAILED, STOPPED = 0, 1, 3  # exit codes of the process
 
 
@@ -86,39 +86,66 @@ def run(run_id: str, db: Path, files: Path, claim: str = "") -> int:
     torch.set_num_threads(1)  # until the fork: OpenMP's threads would not survive it
     reader = connect_readonly(db)
     row = reader.execute("SELECT * FROM runs WHERE id = ?", (run_id,)).fetchone()
-    last = reader.execute("SELECT * FROM attempts WHERE run = ? ORDER BY id DESC LIMIT 1", (run_id,)).fetchone()
+    last = newest_attempt(reader, run_id)
     reader.close()
     if row is None:
         raise Failed(f"no run {run_id!r} in {db}")
     if last:
-        unowned(dict(last), db)
+        unowned(last, db, last["id"])
+    heed(unwind)
     try:
-        with alone(run_folder(files, run_id)):
+        with _alone(run_id, last, db, files):
             return _attempt(row, last, db, files, claim)
     except Taken:
         raise Owned(f"{run_id} is being started by another engine") from None
     except Asked as asked:
         heed(lambda action: None)
-        with closing(connect(db)) as conn:
-            set_state(conn, run_id, STATES[asked.action], f"{STATES[asked.action]} on request, before it had begun")
+        stand_down(db, run_id, last["id"] if last else 0, asked.action)
         return STOPPED
 
 
-def _attempt(row: Row, last: Row | None, db: Path, files: Path, claim: str) -> int:
+@contextmanager
+def _alone(run_id: str, last: dict[str, Any] | None, db: Path, files: Path) -> Iterator[None]:
+    """`alone` with the run's folder. An engine whose attempt has ended may still have it, until its workers are gone;
+    that is waited for.
+
+    Raises:
+        Taken: another engine has set out for it.
+        Failed: the last one does not go.
+    """
+    leaving = last if last and still_there(last) else None  # known first: once it is gone the folder is free
+    with ExitStack() as held:
+        try:
+            held.enter_context(alone(run_folder(files, run_id)))
+        except Taken:
+            if not leaving:
+                raise
+            herald = of_run(db, run_id, leaving["id"])
+            try:
+                until = time.monotonic() + LEAVING_SECONDS
+                while still_there(leaving):
+                    if time.monotonic() > until:
+                        words = f"process {leaving['pid']}, which trained {run_id}, has not ended yet"
+                        raise Failed(f"{words}; tombola resume {run_id} once it has") from None
+                    time.sleep(0.05)
+            finally:
+                herald.dismiss()
+            held.enter_context(alone(run_folder(files, run_id)))
+        yield
+
+
+def _attempt(row: Row, last: dict[str, Any] | None, db: Path, files: Path, claim: str) -> int:
     """Get ready, as one who can be asked to stop at any moment, and go."""
-    run_id = row["id"]
-    heed(unwind)
-    if row["state"] != "running" or (last and not last["ended"]):  # started by hand, not by one who has sent for it
-        with closing(connect(db)) as conn:
-            set_state(conn, run_id, "running")
-    herald = of_run(db, run_id, last["id"] if last else 0)
+    run_id, before = row["id"], last["id"] if last else 0
+    set_out(db, run_id, before)  # before a herald could hear what was asked of an engine that is gone
+    herald = of_run(db, run_id, before)
     try:
         return _ready(row, last, db, files, claim, herald)
     finally:
         herald.dismiss()
 
 
-def _ready(row: Row, last: Row | None, db: Path, files: Path, claim: str, herald: Herald) -> int:
+def _ready(row: Row, last: dict[str, Any] | None, db: Path, files: Path, claim: str, herald: Herald) -> int:
     """Data, device, plan and workers, then all the rest."""
     run_id = row["id"]
     experiment = Experiment.model_validate_json(row["spec"])

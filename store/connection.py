@@ -27,6 +27,9 @@ APPLICATION_ID = 0x746F6D62
 BUSY_SECONDS = 30.0
 """How long to wait for another writer; the longest transaction of an engine takes a fraction of a second."""
 
+DEAF_SECONDS = 0.5
+"""A wait for another writer is cut into pieces of this length: SQLite lets no handler of a signal run in one."""
+
 OLDEST_SQLITE = (3, 38, 0)
 """STRICT tables came with 3.37, JSON functions in every build with 3.38."""
 
@@ -46,8 +49,9 @@ def path_of(conn: sqlite3.Connection) -> Path:
     return Path(conn.execute("PRAGMA database_list").fetchone()[2])
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection that may write. Makes the file and brings its schema up to date where needed.
+def connect(path: Path, patience: float = BUSY_SECONDS) -> sqlite3.Connection:
+    """A connection that may write, and waits `patience` seconds for other writers. Makes the file and brings its schema
+    up to date where needed.
 
     Raises:
         Unusable: it cannot be opened now.
@@ -56,9 +60,9 @@ def connect(path: Path) -> sqlite3.Connection:
     _check_sqlite()
     _make_file(path)
     with translated(path):
-        conn = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        conn = sqlite3.connect(path, timeout=patience, isolation_level=None)
     try:
-        with translated(path):
+        with translated(path, patience):
             prepare(conn)
             version = _version(conn, path)
             conn.execute("PRAGMA foreign_keys = ON")
@@ -294,8 +298,9 @@ def transaction(conn: sqlite3.Connection) -> Iterator[None]:
     if conn.in_transaction:
         yield
         return
-    with translated(path_of(conn), busy_seconds(conn)):
-        conn.execute("BEGIN IMMEDIATE")
+    patience = busy_seconds(conn)
+    with translated(path_of(conn), patience):
+        _begin(conn, patience)
         try:
             yield
             conn.execute("COMMIT")
@@ -303,6 +308,26 @@ def transaction(conn: sqlite3.Connection) -> Iterator[None]:
             if conn.in_transaction:  # a full disk may have rolled back already
                 conn.execute("ROLLBACK")
             raise
+
+
+def _begin(conn: sqlite3.Connection, patience: float) -> None:
+    """Begin to write once the other writers are done; whoever is asked to end meanwhile hears it."""
+    until = time.monotonic() + patience
+    try:
+        while True:
+            _wait_at_most(conn, min(DEAF_SECONDS, max(0.0, until - time.monotonic())))
+            try:
+                conn.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if _kind(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                    raise
+    finally:
+        _wait_at_most(conn, patience)
+
+
+def _wait_at_most(conn: sqlite3.Connection, seconds: float) -> None:
+    conn.execute(f"PRAGMA busy_timeout = {round(1000 * seconds)}")
 
 
 def _kind(error: sqlite3.Error) -> int:

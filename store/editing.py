@@ -141,15 +141,17 @@ def take_requests(conn: sqlite3.Connection, run: str) -> list[str]:
     return [row["action"] for row in rows]
 
 
-def never_began(conn: sqlite3.Connection, run: str, message: str) -> None:
+def never_began(conn: sqlite3.Connection, run: str, message: str, before: int | None = None) -> None:
     """Write down that an engine ended before it took up its run, so that nobody waits for it.
 
-    One that ended later has left a row of `attempts` without an end, by which everyone sees that it is gone.
+    One that ended later has left a row of `attempts` without an end, by which everyone sees that it is gone. `before`:
+    id of the newest attempt when it set out, 0 where there was none; where one has taken up the run since, the run may
+    wait for yet another.
     """
-    taken_up = "SELECT 1 FROM attempts WHERE run = runs.id AND ended IS NULL"
+    taken_up = "SELECT 1 FROM attempts WHERE run = runs.id AND (ended IS NULL OR id > :before)"
     with transaction(conn):
-        waiting = f"SELECT 1 FROM runs WHERE id = ? AND state = 'running' AND NOT EXISTS ({taken_up})"
-        if conn.execute(waiting, (run,)).fetchone():
+        waiting = f"SELECT 1 FROM runs WHERE id = :run AND state = 'running' AND NOT EXISTS ({taken_up})"
+        if conn.execute(waiting, {"run": run, "before": before}).fetchone():  # no id is > NULL
             set_state(conn, run, "failed", message)
 
 

@@ -45,6 +45,11 @@ def here(attempt: Mapping[str, Any]) -> bool:
     return attempt["host"] == _host() and attempt["boot_id"] == _boot_id()
 
 
+def still_there(attempt: Mapping[str, Any]) -> bool:
+    """Whether the process of an attempt, which may have ended, is seen from here."""
+    return here(attempt) and _lives(attempt["pid"], attempt["pid_started"])
+
+
 def silent(moment: str, store: Path | None) -> bool:
     """Whether the last sign of life is too old; one from the future is none, but left by a clock set back since."""
     return abs((present(store) - datetime.fromisoformat(moment)).total_seconds()) > SILENT_SECONDS

@@ -22,6 +22,7 @@ from store.editing import create_run, never_began, set_state
 from store.errors import StoreError
 from store.files import engine_log
 from store.liveness import state_of
+from store.reading import Reader
 from tui.app.wording import size
 
 if TYPE_CHECKING:
@@ -43,7 +44,12 @@ SPARE = 1.5
 
 RESUMABLE = ("paused", "stopped", "failed", "lost")
 
+STOPPED = 3
+"""Exit code of an engine that ended as it was asked to, which it has written down itself."""
+
 _engines: dict[str, subprocess.Popen[bytes]] = {}
+_before: dict[str, int] = {}
+"""By run, id of its newest attempt when its engine was started here, or 0."""
 
 
 class LaunchError(Exception):
@@ -285,6 +291,8 @@ def _spawn(db: Path, files: Path, run: str, claim: str = "") -> None:
     log = engine_log(files, run)
     command = [*ENGINE, "run", run, "--db", str(db), "--files", str(files)]
     command += ["--claim", claim] if claim else []
+    with Reader(db) as reader:
+        [newest] = reader.rows("SELECT ifnull(max(id), 0) AS id FROM attempts WHERE run = ?", (run,))
     try:
         log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with log.open("ab") as output:
@@ -297,6 +305,7 @@ def _spawn(db: Path, files: Path, run: str, claim: str = "") -> None:
                 umask=0o077,
                 start_new_session=True,
             )
+            _before[run] = newest["id"]
     except OSError as error:
         words = f"the engine does not start: {error.strerror}: {error.filename}"
         conn = connect(db)
@@ -309,9 +318,12 @@ def _spawn(db: Path, files: Path, run: str, claim: str = "") -> None:
 
 def bury(db: Path, files: Path, run: str) -> None:
     """Write down that an engine of ours ended before it took up its run, so that nobody waits for it."""
+    if _engines[run].returncode == STOPPED:
+        return
     conn = connect(db)
     try:
-        never_began(conn, run, f"the engine ended early: {_last_line_of(engine_log(files, run))}")
+        words = f"the engine ended early: {_last_line_of(engine_log(files, run))}"
+        never_began(conn, run, words, _before[run])
     finally:
         conn.close()
 

@@ -3,8 +3,11 @@
 import json
 import multiprocessing
 import os
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -116,6 +119,15 @@ class Bench:
     def science(self, run: str) -> dict[str, list[tuple]]:
         """Every figure of a run that may not depend on how often it was interrupted."""
         return {name: self.rows(sql, run) for name, sql in SCIENCE.items()}
+
+
+@contextmanager
+def locked(bench: Bench, how: str = "IMMEDIATE") -> Iterator[None]:
+    """Another program that holds the store for as long as it likes; EXCLUSIVE, without WAL, from readers as well."""
+    with closing(sqlite3.connect(bench.db, isolation_level=None)) as other:
+        other.execute(f"BEGIN {how}")
+        yield
+        other.execute("ROLLBACK")
 
 
 def plan(spec: dict, *arguments: str) -> subprocess.CompletedProcess:

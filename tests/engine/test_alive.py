@@ -19,12 +19,13 @@ import psutil
 import pytest
 from PIL import Image
 
-from engine.recording import Owned, Recorder
+from engine.herald import stand_down
+from engine.recording import Owned, Recorder, set_out
 from presets.schema import Experiment
-from store.editing import request, set_state
+from store.editing import delete_run, request, set_state, still_coming
 from store.files import run_folder
 from store.writing import Writer
-from tests.engine.running import FORKS, SPEC, Bench
+from tests.engine.running import FORKS, SPEC, Bench, locked
 
 SECONDS = 15.0
 """An engine that is asked to end takes 5 s at most on a machine of its own; what hangs here would do so for minutes."""
@@ -143,6 +144,40 @@ def test_an_engine_is_stopped_while_it_gets_ready_even_in_a_call_that_looks_at_n
     assert bench.rows("SELECT 1 FROM requests WHERE run = :run AND taken IS NULL", run) == []
 
 
+@pytest.mark.parametrize("hangs", [False, True])
+def test_an_engine_that_gets_ready_is_stopped_while_the_store_is_locked(bench: Bench, tmp_path: Path, hangs: bool):
+    """Where it waits for the store by itself; and where its herald is to end it, which waits for the store, too."""
+    run = bench.create(**SMALL)
+    with locked(bench):
+        if hangs:
+            engine = hanging("engine.run.load", tmp_path / "reached", *bench.running(run))
+        else:
+            engine = bench.start(run)
+            until(lambda: len(psutil.Process(engine.pid).children()) > 1)  # herald and workers: all but begun
+        time.sleep(2.0)  # both wait now
+        engine.terminate()
+        ended(engine)
+    assert engine.returncode == (-signal.SIGKILL if hangs else 3)
+    assert bench.state(run) == "running", "it could not say that it stopped; whoever looks finds it lost"
+    assert bench.rows("SELECT 1 FROM attempts WHERE run = :run", run) == []
+
+
+def test_what_is_asked_in_the_last_moment_before_an_engine_begins_is_heard(bench: Bench):
+    run = bench.create(**SMALL)
+    experiment = Experiment.model_validate(SPEC | SMALL)
+    begun = ("cpu", "cpu", {"device": "cpu"}, {}, False)
+    with Writer(bench.db) as one, Writer(bench.db) as two:
+        first, second = (Recorder(writer, run, experiment, bench.files) for writer in (one, two))
+        first.begin(*begun, 0)
+        first.end("stopped", "")
+        first.flush()
+        set_state(bench.conn, run, "running")
+        request(bench.conn, run, "stop")
+        assert still_coming(bench.conn, run, first.attempt)
+        second.begin(*begun, first.attempt)
+        assert second.requests() == ["stop"]
+
+
 def test_an_engine_that_gets_ready_for_long_reads_running_and_lost_when_it_is_killed(bench: Bench, tmp_path: Path):
     run = bench.create(**SMALL)
     bench.conn.execute("UPDATE runs SET started = '2020-01-01T00:00:00.000000Z' WHERE id = ?", (run,))
@@ -242,14 +277,15 @@ sys.exit(main())
 """
 
 
-def race(arguments: list[str], output: Path, start: object) -> None:
-    """One who sets out as soon as both are there."""
+def race(arguments: list[str], output: Path, start: object = None) -> None:
+    """One who sets out as soon as both are there; or at once."""
     told = os.open(output, os.O_WRONLY | os.O_CREAT)
     for stream in (1, 2):
         os.dup2(told, stream)
     os.setsid()
     sys.argv = ["-c", *arguments]
-    start.wait()  # type: ignore[attr-defined]
+    if start:
+        start.wait()  # type: ignore[attr-defined]
     exec(RACER, {"__name__": "__main__"})
 
 
@@ -282,6 +318,82 @@ def test_of_two_engines_that_start_at_once_one_goes_on_and_one_is_refused(
         going.join(SECONDS)
         assert (going.exitcode, bench.state(run)) == (3, "stopped"), outputs[1 - refused].read_text()
         assert outputs[1 - refused].read_text() == ""
+
+
+LEAVING = """
+import sys, time
+from engine.workers import Pool
+from engine.__main__ import main
+leave = Pool.close
+def close(self):
+    time.sleep(float(seconds))
+    leave(self)
+Pool.close = close
+seconds = sys.argv.pop(1)
+sys.exit(main())
+"""
+"""An engine whose workers take so long to go when its attempt has ended, as on a card."""
+
+
+class Resumed:
+    """A run that was paused and resumed at once: the engine that leaves it, and the next, with what that tells."""
+
+    def __init__(self, bench: Bench, folder: Path, seconds: float) -> None:
+        self.run, self.output = bench.create(**LONG), folder / "told"
+        self.leaving = subprocess.Popen(
+            [sys.executable, "-P", "-c", LEAVING, str(seconds), *bench.running(self.run)],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            stdin=subprocess.DEVNULL,
+        )
+        training(bench, self.run)
+        request(bench.conn, self.run, "pause")
+        until(lambda: bench.state(self.run) == "paused")
+        set_state(bench.conn, self.run, "running")
+        self.next = FORKS.Process(target=race, args=(["together", *bench.running(self.run)], self.output))
+        self.next.start()
+
+    def __enter__(self) -> Resumed:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for one in (self.leaving, self.next):
+            one.kill()
+        self.leaving.wait()
+        self.next.join()
+
+
+def test_a_run_resumed_while_its_last_engine_still_leaves_goes_on_once_that_has_gone(bench: Bench, tmp_path: Path):
+    sql = "SELECT pid FROM attempts WHERE run = :run ORDER BY id"
+    with Resumed(bench, tmp_path, 3.0) as it:
+        until(lambda: not it.next.is_alive() or len(bench.rows(sql, it.run)) == 2)
+        assert bench.rows(sql, it.run) == [(it.leaving.pid,), (it.next.pid,)], it.output.read_text()
+        assert it.leaving.wait(SECONDS) == 3
+        request(bench.conn, it.run, "stop")
+        it.next.join(SECONDS)
+        assert (it.next.exitcode, bench.state(it.run), it.output.read_text()) == (3, "stopped", "")
+
+
+@pytest.mark.parametrize("how", ["stop", "SIGTERM"])
+def test_an_engine_that_waits_for_the_last_one_to_leave_can_be_stopped(bench: Bench, tmp_path: Path, how: str):
+    with Resumed(bench, tmp_path, 60.0) as it:
+        time.sleep(1.0)
+        if how == "stop":
+            request(bench.conn, it.run, "stop")
+        else:
+            assert it.next.pid is not None
+            os.kill(it.next.pid, signal.SIGTERM)
+        it.next.join(5.0)
+        assert (it.next.exitcode, bench.state(it.run), it.output.read_text()) == (3, "stopped", "")
+
+
+def test_a_run_whose_last_engine_does_not_leave_says_so(bench: Bench, tmp_path: Path):
+    with Resumed(bench, tmp_path, 60.0) as it:
+        it.next.join(SECONDS)
+        words = (
+            f"process {it.leaving.pid}, which trained {it.run}, has not ended yet; tombola resume {it.run} once it has"
+        )
+        assert (it.next.exitcode, it.output.read_text()) == (2, f"{words}\n")
+        assert bench.rows("SELECT state, message FROM runs WHERE id = :run", it.run) == [("failed", words)]
 
 
 def test_the_lock_of_a_run_ends_with_its_engine_though_a_worker_lives_on(bench: Bench, tmp_path: Path):
@@ -319,6 +431,49 @@ def test_an_engine_given_up_for_lost_writes_nothing_more(bench: Bench):
         second.log("info", "mine")
         second.flush()
     assert bench.rows("SELECT message FROM log WHERE run = :run", run) == [("mine",)]
+
+
+def test_a_run_that_was_deleted_while_its_engine_got_ready_is_told_as_that(bench: Bench):
+    run = bench.create(**SMALL)
+    experiment = Experiment.model_validate(SPEC | SMALL)
+    with Writer(bench.db) as writer:
+        ready = Recorder(writer, run, experiment, bench.files)
+        set_state(bench.conn, run, "stopped")
+        delete_run(bench.conn, run, bench.files)
+        with pytest.raises(Owned, match=f"{run} has been deleted"):
+            ready.begin("cpu", "cpu", {"device": "cpu"}, {}, False, 0)
+        with pytest.raises(Owned, match=f"{run} has been deleted"):
+            Recorder(writer, run, experiment, bench.files)
+
+
+def test_an_engine_started_by_hand_leaves_one_alone_that_has_taken_up_the_run_meanwhile(bench: Bench):
+    """As on two machines, of which the slower has seen the run while nobody had it."""
+    run = bench.create(**SMALL)
+    experiment = Experiment.model_validate(SPEC | SMALL)
+    begun = ("cpu", "cpu", {"device": "cpu"}, {}, False)
+    with Writer(bench.db) as one, Writer(bench.db) as two:
+        ended, first = (Recorder(writer, run, experiment, bench.files) for writer in (one, two))
+        ended.begin(*begun, 0)
+        ended.end("stopped", "")
+        ended.flush()
+        set_out(bench.db, run, ended.attempt)
+        assert bench.state(run) == "running"
+        request(bench.conn, run, "pause")
+        set_out(bench.db, run, ended.attempt)  # a second one: which of them begins is open
+        first.begin(*begun, ended.attempt)
+        assert first.requests() == ["pause"]
+        with pytest.raises(Owned, match=f"{run} is being trained by process {os.getpid()}"):
+            set_out(bench.db, run, ended.attempt)
+        stand_down(bench.db, run, ended.attempt, "stop")
+        first.log("info", "mine")
+        first.flush()
+        assert bench.state(run) == "running"
+        first.end("paused", "")
+        first.flush()
+    with pytest.raises(Owned, match=f"{run} was taken up by process {os.getpid()}"):
+        set_out(bench.db, run, ended.attempt)
+    stand_down(bench.db, run, ended.attempt, "stop")
+    assert bench.state(run) == "paused"
 
 
 def test_a_suspended_engine_that_was_replaced_ends_when_it_wakes(bench: Bench):

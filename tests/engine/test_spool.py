@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,7 @@ from store.errors import Unusable
 from store.files import run_folder, spool_path
 from store.spool import Spool
 from store.writing import Writer
-from tests.engine.running import ENGINE, SPEC, Bench
+from tests.engine.running import ENGINE, SPEC, Bench, locked
 
 LONG = SPEC | {
     "seeds": [0],
@@ -44,15 +44,6 @@ def whole(bench: Bench) -> str:
     run = bench.create(LONG)
     bench.finish(run)
     return run
-
-
-@contextmanager
-def locked(bench: Bench, how: str = "IMMEDIATE") -> Iterator[None]:
-    """Another program that holds the store for as long as it likes; EXCLUSIVE, without WAL, from readers as well."""
-    with closing(sqlite3.connect(bench.db, isolation_level=None)) as other:
-        other.execute(f"BEGIN {how}")
-        yield
-        other.execute("ROLLBACK")
 
 
 @pytest.fixture
@@ -158,10 +149,10 @@ def test_a_stop_is_heard_while_the_store_is_locked(bench, whole, waiting):
 
 def test_a_check_that_could_not_read_the_store_is_not_answered(bench, whole):
     run = bench.create(LONG)
-    impatient = f"import engine.run; engine.run.PATIENCE_SECONDS = 0.5; {ENGINE}"
+    impatient = f"import engine.recording; engine.recording.PATIENCE_SECONDS = 0.5; {ENGINE}"
     engine = subprocess.Popen([sys.executable, "-P", "-c", impatient, *bench.running(run)], stdout=subprocess.DEVNULL)
     begun(bench, engine, run)
-    spool = Spool(spool_path(bench.files, run))
+    spool = spool_of(bench, run)
     with locked(bench):
         assert engine.wait(timeout=60) == 1
         called = {name for record in spool.records() for name, *_ in record["calls"]}

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from presets.loading import load
 from store.connection import connect
-from store.editing import create_run
+from store.editing import create_run, set_state
+from store.liveness import this_process
 from store.reading import Reader
 from store.report import Progress, Training
+from store.writing import Writer
 from tui import launch
 from tui.following import bar, details, follow
 
@@ -73,6 +75,28 @@ def test_an_engine_that_dies_without_a_word_ends_the_watching_with_what_it_print
     assert (state.state, interrupted) == ("failed", False)
     assert state.message == "the engine ended early: no such thing as a free lunch"
     assert launch.engine_log(files, run).read_text() == "no such thing as a free lunch\n"
+
+
+@pytest.mark.parametrize("took_up", [True, False])
+def test_the_end_of_an_engine_that_told_of_it_is_not_told_of_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forecast: dict, took_up: bool
+):
+    """It stopped when it was asked to, with an attempt of its own or before one, and another terminal resumed it."""
+    code = 0 if took_up else 3
+    monkeypatch.setattr(launch, "ENGINE", (sys.executable, "-c", f"raise SystemExit({code})"))
+    db, files = tmp_path / "a.db", tmp_path / "files"
+    run = launch.start(db, files, load("digits-demo"), "digits-demo", "quick", "cpu", forecast)
+    launch._engines[run].wait(10)
+    with Writer(db) as writer:
+        if took_up:
+            moment = "2026-01-01T00:00:00.000000Z"
+            begun = {"run": run, "device": "cpu", "device_name": "cpu", "versions": {}, "plan": {}, "started": moment}
+            writer.insert("attempts", {**begun, **this_process(), "heartbeat": moment, "ended": moment})
+        set_state(writer.conn, run, "stopped")
+        set_state(writer.conn, run, "running")
+        assert launch.gone(run)
+        launch.bury(db, files, run)
+        assert writer.one("SELECT state FROM runs")["state"] == "running", "its engine is on its way"
 
 
 def test_an_engine_that_cannot_be_started_leaves_a_failed_run(
