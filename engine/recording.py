@@ -87,6 +87,11 @@ def newest_attempt(conn: sqlite3.Connection, run: str) -> dict[str, Any] | None:
     return dict(row) if row else None
 
 
+def waits(state: str, newest: Mapping[str, Any] | None) -> bool:
+    """Whether a run, with its newest attempt, waits for an engine that was sent for."""
+    return state == "running" and (newest is None or bool(newest["ended"]))
+
+
 def set_out(db: Path, run: str, before: int) -> None:
     """Have a run wait for this engine, unless it waits already; `before`: id of the newest attempt so far, or 0.
 
@@ -97,9 +102,9 @@ def set_out(db: Path, run: str, before: int) -> None:
         newest = newest_attempt(conn, run)
         if newest:
             unowned(newest, db, before)
-        waits = "SELECT 1 FROM runs WHERE id = ? AND state = 'running'"
-        if (newest and not newest["ended"]) or not conn.execute(waits, (run,)).fetchone():
-            set_state(conn, run, "running")  # it was started by hand, not by one who has sent for it
+        row = conn.execute("SELECT state FROM runs WHERE id = ?", (run,)).fetchone()
+        if row is None or not waits(row["state"], newest):
+            set_state(conn, run, "running")
 
 
 def deferred(method: Callable[Concatenate[Recorder, P], None]) -> Callable[Concatenate[Recorder, P], None]:

@@ -32,7 +32,7 @@ from engine.herald import STATES, Asked, Herald, heed, of_run, stand_down, unwin
 from engine.machine import Disk, Machine, Sample
 from engine.measurements import Measured
 from engine.networks import build, weights
-from engine.recording import Owned, Recorder, newest_attempt, printed, set_out, unowned, versions
+from engine.recording import Owned, Recorder, newest_attempt, printed, set_out, unowned, versions, waits
 from engine.reuse import Elsewhere
 from engine.searches import Begun, Context, Follow, Given, Measure, Point, Sized, Step, Ticket, Train
 from engine.searches.colt import segments
@@ -137,7 +137,8 @@ def _alone(run_id: str, last: dict[str, Any] | None, db: Path, files: Path) -> I
 def _attempt(row: Row, last: dict[str, Any] | None, db: Path, files: Path, claim: str) -> int:
     """Get ready, as one who can be asked to stop at any moment, and go."""
     run_id, before = row["id"], last["id"] if last else 0
-    set_out(db, run_id, before)  # before a herald could hear what was asked of an engine that is gone
+    if not waits(row["state"], last):  # started by hand, not by one who has sent for it
+        set_out(db, run_id, before)  # before a herald could hear what was asked of an engine that is gone
     herald = of_run(db, run_id, before)
     try:
         return _ready(row, last, db, files, claim, herald)
