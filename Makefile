@@ -7,6 +7,8 @@
 PYTHON = python3
 VENV   = .venv
 BIN    = $(VENV)/bin
+# One more than cores: tests of the app and of engines wait a good part of their time.
+WORKERS = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test smoke bench bench-gpu bench-kill fuzz picture snapshots clean FORCE
@@ -25,7 +27,7 @@ test: $(VENV)/installed-dev  ## install with the development extras, and run eve
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 smoke: $(VENV)/installed-dev  ## run every small preset (-smoke) to its end; takes minutes
 	@$(BIN)/python -m tests.smoke
