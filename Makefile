@@ -7,8 +7,8 @@
 PYTHON = python3
 VENV   = .venv
 BIN    = $(VENV)/bin
-# One more than cores: tests of the app and of engines wait a good part of their time.
-WORKERS = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# Twice as many as cores: tests of the app and of engines wait a good part of their time.
+WORKERS = $(shell expr $$(getconf _NPROCESSORS_ONLN) \* 2)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test smoke bench bench-gpu bench-kill fuzz picture snapshots clean FORCE
