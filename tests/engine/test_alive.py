@@ -41,8 +41,9 @@ LONG = SMALL | {"recipe": {"epochs": 100_000, "batch": 64, "lr": 0.1}}
 HANGING = """
 import hashlib, importlib, os, sys
 from pathlib import Path
+from threading import Timer
 def hang(*given, **options):
-    Path(os.environ["REACHED"]).touch()
+    Timer(0.3, Path(os.environ["REACHED"]).touch).start()  # a signal before the call is in it would be heard
     hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)  # minutes in one call, in which no handler of Python's can run
 place, name = sys.argv.pop(1).rsplit(".", 1)
 owner, _, inner = place.partition(":")
