@@ -28,13 +28,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from engine import cards
+from engine.alone import Owned
 from engine.data import SOURCES, DataError, facts, prepare, there
 from engine.devices import Busy, DeviceError
 from engine.forecast import Unreachable
 from engine.gallery import gallery
 from engine.herald import Herald, heed
 from engine.plan import plan
-from engine.recording import Owned
 from engine.run import run
 from engine.trainings import Failed
 from engine.tuning import Untried

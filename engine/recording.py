@@ -19,7 +19,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from engine import masks, tensors
+from engine.alone import Owned, unowned
 from engine.checks import Answer
 from engine.data import Dataset
 from engine.masks import Mask
@@ -39,11 +40,10 @@ from engine.training import Epoch, Result, Training
 from presets import __version__
 from presets.schema import AnyCheck, Experiment
 from store.clock import present
-from store.connection import connect, now, spelled, transaction, translated
-from store.editing import set_state
+from store.connection import now, spelled, translated
 from store.errors import StoreError, Unusable
 from store.files import object_path, spool_path
-from store.liveness import state_of, this_process
+from store.liveness import newest_attempt, this_process
 from store.spool import Spool
 from store.writing import Writer
 
@@ -59,52 +59,8 @@ PATIENCE_SECONDS = 600.0
 """How long it waits for a store without which it cannot go on."""
 
 
-class Owned(Exception):
-    """The run belongs to another engine."""
-
-
 DEFERRED: dict[str, Callable[..., None]] = {}
 """Bodies of the deferred methods, by the names that a spool calls them."""
-
-
-def unowned(newest: Mapping[str, Any], store: Path, before: int) -> None:
-    """Refuse a run whose newest attempt is at work, or is not the one that was the newest `before`.
-
-    Raises:
-        Owned: says who does it.
-    """
-    sent_for = {"state": "running", "started": ""}
-    process = f"process {newest['pid']} on {newest['host']}"
-    if not newest["ended"] and state_of(sent_for, newest, store) == "running":
-        raise Owned(f"{newest['run']} is being trained by {process}")
-    if newest["id"] != before:
-        raise Owned(f"{newest['run']} was taken up by {process} meanwhile")
-
-
-def newest_attempt(conn: sqlite3.Connection, run: str) -> dict[str, Any] | None:
-    """The row of a run's newest attempt."""
-    row = conn.execute("SELECT * FROM attempts WHERE run = ? ORDER BY id DESC LIMIT 1", (run,)).fetchone()
-    return dict(row) if row else None
-
-
-def waits(state: str, newest: Mapping[str, Any] | None) -> bool:
-    """Whether a run, with its newest attempt, waits for an engine that was sent for."""
-    return state == "running" and (newest is None or bool(newest["ended"]))
-
-
-def set_out(db: Path, run: str, before: int) -> None:
-    """Have a run wait for this engine, unless it waits already; `before`: id of the newest attempt so far, or 0.
-
-    Raises:
-        Owned: another engine has taken it up since.
-    """
-    with closing(connect(db)) as conn, transaction(conn):
-        newest = newest_attempt(conn, run)
-        if newest:
-            unowned(newest, db, before)
-        row = conn.execute("SELECT state FROM runs WHERE id = ?", (run,)).fetchone()
-        if row is None or not waits(row["state"], newest):
-            set_state(conn, run, "running")
 
 
 def deferred(method: Callable[Concatenate[Recorder, P], None]) -> Callable[Concatenate[Recorder, P], None]:

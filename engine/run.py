@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from engine import cards, checks, devices, masks, searches, tensors
-from engine.alone import Taken, alone
+from engine.alone import Owned, Taken, alone, set_out, unowned, waits
 from engine.arms import arm_training, dense_training
 from engine.checks import Answer, Steps, answer
 from engine.data import Dataset, corrupted, load
@@ -32,7 +32,7 @@ from engine.herald import STATES, Asked, Herald, heed, of_run, stand_down, unwin
 from engine.machine import Disk, Machine, Sample
 from engine.measurements import Measured
 from engine.networks import build, weights
-from engine.recording import Owned, Recorder, newest_attempt, printed, set_out, unowned, versions, waits
+from engine.recording import Recorder, printed, versions
 from engine.reuse import Elsewhere
 from engine.searches import Begun, Context, Follow, Given, Measure, Point, Sized, Step, Ticket, Train
 from engine.searches.colt import segments
@@ -59,7 +59,7 @@ from presets.schema import (
 from store.connection import connect_readonly, journal_note
 from store.errors import StoreError, Unusable
 from store.files import object_path, run_folder
-from store.liveness import still_there
+from store.liveness import newest_attempt, still_there
 from store.naming import phrase
 from store.writing import Writer
 

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from store.errors import NoStore, StoreError, Unusable
-from store.liveness import state_of
+from store.liveness import newest_attempt, state_of
 from store.migrations import STEPS, only_adds
 from store.mounts import shared_file_system
 
@@ -188,10 +188,9 @@ def _migrate(conn: sqlite3.Connection, path: Path) -> None:
 
 
 def _refuse_while_written(conn: sqlite3.Connection, path: Path) -> None:
-    newest = "SELECT * FROM attempts WHERE run = ? ORDER BY id DESC LIMIT 1"
     for run in conn.execute("SELECT * FROM runs WHERE state = 'running'").fetchall():
-        attempt = conn.execute(newest, (run["id"],)).fetchone()
-        if state_of(dict(run), dict(attempt) if attempt else None, path) == "running":
+        attempt = newest_attempt(conn, run["id"])
+        if state_of(dict(run), attempt, path) == "running":
             where = f" (process {attempt['pid']} on {attempt['host']})" if attempt else ""
             raise StoreError(
                 f"{path} is of an older version, and an engine of that version still trains {run['id']}{where}:"

@@ -20,7 +20,7 @@ from store.clock import present
 from store.connection import now, path_of, spelled, transaction
 from store.errors import StoreError
 from store.files import object_path, run_folder
-from store.liveness import state_of
+from store.liveness import newest_attempt, state_of
 
 ID_LETTERS = "bcdfghjkmnpqrstvwxz"
 """What ends an id: no vowels, so that no words arise, and no l, which looks like 1."""
@@ -242,8 +242,7 @@ def _now(conn: sqlite3.Connection) -> str:
 
 def _standing(conn: sqlite3.Connection, run: sqlite3.Row) -> str:
     """How a run stands, its engine looked for."""
-    attempt = conn.execute("SELECT * FROM attempts WHERE run = ? ORDER BY id DESC LIMIT 1", (run["id"],)).fetchone()
-    return state_of(dict(run), dict(attempt) if attempt else None, path_of(conn))
+    return state_of(dict(run), newest_attempt(conn, run["id"]), path_of(conn))
 
 
 def _set(conn: sqlite3.Connection, run: str, **values: Any) -> None:

@@ -7,6 +7,7 @@ long it is silent: a suspended one is not dead. And which attempt a run waits fo
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -38,6 +39,12 @@ def state_of(run: Mapping[str, Any], attempt: Mapping[str, Any] | None, store: P
     if not here(attempt):
         return "lost" if silent(attempt["heartbeat"], store) else "running"
     return "running" if _lives(attempt["pid"], attempt["pid_started"]) else "lost"
+
+
+def newest_attempt(conn: sqlite3.Connection, run: str) -> dict[str, Any] | None:
+    """The row of a run's newest attempt."""
+    row = conn.execute("SELECT * FROM attempts WHERE run = ? ORDER BY id DESC LIMIT 1", (run,)).fetchone()
+    return dict(row) if row else None
 
 
 def here(attempt: Mapping[str, Any]) -> bool:

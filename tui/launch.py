@@ -21,7 +21,7 @@ from store.connection import connect, transaction
 from store.editing import create_run, never_began, set_state
 from store.errors import StoreError
 from store.files import engine_log
-from store.liveness import state_of
+from store.liveness import newest_attempt, state_of
 from store.reading import Reader
 from tui.app.wording import size
 
@@ -247,8 +247,8 @@ def resume(db: Path, files: Path, run: str) -> None:
             row = conn.execute("SELECT * FROM runs WHERE id = ?", (run,)).fetchone()
             if row is None:
                 raise StoreError(f"no run has the id {run!r}")
-            attempt = conn.execute("SELECT * FROM attempts WHERE run = ? ORDER BY id DESC LIMIT 1", (run,)).fetchone()
-            state = state_of(dict(row), dict(attempt) if attempt else None, db)
+            attempt = newest_attempt(conn, run)
+            state = state_of(dict(row), attempt, db)
             if state not in RESUMABLE:
                 raise LaunchError(f"{run} is {state}: there is nothing to resume")
             set_state(conn, run, "running")

@@ -19,8 +19,9 @@ import psutil
 import pytest
 from PIL import Image
 
+from engine.alone import Owned, set_out
 from engine.herald import stand_down
-from engine.recording import Owned, Recorder, set_out
+from engine.recording import Recorder
 from presets.schema import Experiment
 from store.editing import delete_run, request, set_state, still_coming
 from store.files import run_folder

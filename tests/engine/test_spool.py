@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from engine import recording
-from engine.recording import Owned, Recorder
+from engine.alone import Owned
+from engine.recording import Recorder
 from presets.schema import Experiment
 from store.editing import set_state
 from store.errors import Unusable
