@@ -211,15 +211,20 @@ GROUP BY id, round ORDER BY id, round""".strip()
 
 
 def traces(run: str) -> str:
-    """The last value of each trace in the trainings of a round, or of an arm's ticket: mean over them, with seeds."""
+    """The first and the last value of each trace in the trainings of a round, or of an arm's ticket: means over them,
+    with seeds."""
     return f"""
-WITH traced AS ({_traced(run)}), last AS (
-    SELECT w.*, t.kind, t.layer, max(t.step) AS step, t.value
+WITH traced AS ({_traced(run)}), ends AS (
+    SELECT w.*, t.kind, t.layer, min(t.step) AS begin, max(t.step) AS end
     FROM traced AS w JOIN traces AS t ON t.training = w.training
     GROUP BY w.search, w.arm, w.seed, w.round, w.training, t.kind, t.layer
 )
-SELECT kind, layer, search, arm, round, count(DISTINCT seed) AS seeds, avg(step) AS step, avg(value) AS value
-FROM last GROUP BY kind, search, arm, layer, round ORDER BY kind, search, arm, layer, round""".strip()
+SELECT e.kind, e.layer, e.search, e.arm, e.round, count(DISTINCT e.seed) AS seeds,
+       avg(e.begin) AS first_step, avg(a.value) AS first, avg(e.end) AS last_step, avg(z.value) AS last
+FROM ends AS e
+JOIN traces AS a ON (a.training, a.kind, a.layer, a.step) = (e.training, e.kind, e.layer, e.begin)
+JOIN traces AS z ON (z.training, z.kind, z.layer, z.step) = (e.training, e.kind, e.layer, e.end)
+GROUP BY e.kind, e.search, e.arm, e.layer, e.round ORDER BY e.kind, e.search, e.arm, e.layer, e.round""".strip()
 
 
 def trace_curves(run: str, kind: str) -> str:

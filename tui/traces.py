@@ -108,12 +108,12 @@ def early_lines(rows: Rows, columns: int) -> list[str]:
     ]
 
 
-def last_lines(rows: Rows, columns: int) -> list[str]:
-    """Rows of `report.traces` of one kind: the last figure by layer and round."""
-    cells: dict[tuple[str, str], dict[int | None, float | None]] = {}
+def end_lines(rows: Rows, columns: int) -> list[str]:
+    """Rows of `report.traces` of one kind: the first and the last figure by layer and round."""
+    cells: dict[tuple[str, str], dict[int | None, str]] = {}
     for row in rows:
         name = Lane(row["search"], row["arm"], None).name
-        cells.setdefault((name, row["layer"]), {})[row["round"]] = row["value"]
+        cells.setdefault((name, row["layer"]), {})[row["round"]] = f"{number(row['first'])} → {number(row['last'])}"
     names = list(dict.fromkeys(name for name, _ in cells))
     cells = dict(sorted(cells.items(), key=lambda item: (names.index(item[0][0]), natural(item[0][1]))))
     layered = any(layer for _, layer in cells)
@@ -121,8 +121,8 @@ def last_lines(rows: Rows, columns: int) -> list[str]:
     whole = any(None in figures for figures in cells.values())
     lead = [["of", *(name for name, _ in cells)]]
     lead += [["layer", *(layer_name(layer) or "all" for _, layer in cells)]] if layered else []
-    shown = [["no round", *(number(figures.get(None)) for figures in cells.values())]] if whole else []
-    shown += [[f"round {at}", *(number(figures.get(at)) for figures in cells.values())] for at in rounds]
+    shown = [["no round", *(figures.get(None, "–") for figures in cells.values())]] if whole else []
+    shown += [[f"round {at}", *(figures.get(at, "–") for figures in cells.values())] for at in rounds]
     found: list[str] = []
     while shown:
         some = [shown.pop(0)]
@@ -140,8 +140,8 @@ def kind_lines(rows: Rows, columns: int) -> list[str]:
         own = list(group)
         least, most = min(row["seeds"] for row in own), max(row["seeds"] for row in own)
         seeds = plural(most, "seed") if least == most else f"{least} to {most} seeds"
-        words = f"{kind}: the last figure of a training, mean over {seeds}"
-        found += [*([""] if found else []), *wrapped(words, columns, 0, 2), *last_lines(own, columns)]
+        words = f"{kind}: the first and the last figure of a training, means over {seeds}"
+        found += [*([""] if found else []), *wrapped(words, columns, 0, 2), *end_lines(own, columns)]
     return found
 
 

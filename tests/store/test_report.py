@@ -293,10 +293,11 @@ def test_traces_are_those_of_rounds_and_of_arms_which_keep_their_tickets_search(
             writer.insert_all("traces", [{"training": one, **trace} for one in (own, ticketed)])
         writer.insert("traces", {"training": own, "step": 3, "kind": "flow", "layer": "", "value": float("nan")})
     rows = ask(writer, report.traces(run))
-    assert [(row["kind"], row["arm"], row["seeds"], row["step"], row["value"]) for row in rows] == [
-        ("flow", None, 2, 3.0, None),
-        ("it's", None, 2, 2.0, 3.0),
-        ("it's", "ticket", 2, 2.0, 3.0),
+    columns = ("kind", "arm", "seeds", "first_step", "first", "last_step", "last")
+    assert [tuple(row[name] for name in columns) for row in rows] == [
+        ("flow", None, 2, 3.0, None, 3.0, None),
+        ("it's", None, 2, 1.0, 1.5, 2.0, 3.0),
+        ("it's", "ticket", 2, 1.0, 1.5, 2.0, 3.0),
     ]
     assert {(row["search"], row["round"]) for row in rows} == {("prac", 1)}
     curves = ask(writer, report.trace_curves(run, "it's"))

@@ -112,8 +112,8 @@ def test_the_report_holds_sets_early_ends_and_every_kind_of_trace(traced: Tombol
     assert "matched, 2 seeds, drawn at random" in report
     assert "\nTrainings that may end early\n" in report
     assert "0.07 (colt)" in report
-    assert "mask distance: the last figure of a training, mean over 2 seeds" in report
-    assert re.search(r"^colt +conv2 +0.0667 +0.0667$", report, re.MULTILINE)
+    assert "mask distance: the first and the last figure of a training, means over 2 seeds" in report
+    assert re.search(r"^colt +conv2 +0.2 → 0.0667 +0.2 → 0.0667$", report, re.MULTILINE)
     assert "mask distance, newest round\n" in report
     assert "● colt round 2  ┄ threshold 0.07" in report
     assert "turnover, newest round; mean over 2 layers\n" in report
