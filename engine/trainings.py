@@ -20,7 +20,7 @@ from typing import Any
 
 from engine import tensors
 from engine.aside import Aside
-from engine.measurements import Measured, Measurement
+from engine.measurements import Measured, Measurement, Observed
 from engine.networks import State
 from engine.recording import Recorder, printed
 from engine.reuse import Elsewhere, joined, parted, result_of
@@ -159,8 +159,9 @@ class Trainings:
                 self._ready.append(job.key)
 
         for place, one in enumerate(job.of):
-            if isinstance(one, Training):
-                self.want(one, about, partial(trained, place), keep=True)
+            if isinstance(one, Training | Observed):
+                job_of = one if isinstance(one, Training) else one.training
+                self.want(job_of, about, partial(trained, place), keep=True)
             else:
                 trained(place, None)
 
@@ -196,7 +197,7 @@ class Trainings:
         interrupted ones alone, with what they left."""
         while self._ready and self._pool.free:
             job, about = (wanted := self._measuring[self._ready.popleft()]).job, wanted.about
-            self._pool.measure(job, [self._state(one, about) if isinstance(one, Training) else one for one in job.of])
+            self._pool.measure(job, [self._state(one, about) for one in job.of])
         while self._queue and self._pool.free:
             first = heapq.heappop(self._queue)[2]
             if checkpoint := self._checkpoint(first):
@@ -217,16 +218,19 @@ class Trainings:
             self._aside.unfit(key, words, "it says nothing of its training")
         return None
 
-    def _state(self, job: Training, about: Mapping[str, Any]) -> State:
-        """What a training that is done, and was to keep its weights, ended with.
+    def _state(self, of: Training | Observed | State, about: Mapping[str, Any]) -> State:
+        """The weights that a measurement is of; its trainings are done, and were to keep theirs.
 
         Raises:
             Failed: the file has been damaged since.
         """
-        held = self._aside.end(job.key, phrase(about))
+        if not isinstance(of, Training | Observed):
+            return of
+        held = self._aside.end((of if isinstance(of, Training) else of.training).key, phrase(about))
         if held is None:
             raise Failed(f"{phrase(about)}: trained weights were damaged while it ran: a resumed run trains them again")
-        return parted(held[0])[0]
+        state, observed = parted(held[0])
+        return state if isinstance(of, Training) else of.among(observed)
 
     def _ended(self, job: Training, about: Mapping[str, Any]) -> State | None:
         """What a finished training of this run ended with, out of the file set aside or the one that is kept."""

@@ -426,10 +426,10 @@ class Prac(Segmented):
         "both", description="Samples of the next round: forgotten in training (CET), changed by pruning (CEP), or both."
     )
     forgotten: int = Field(0, ge=0, le=10_000, description="Forgetting events above which a sample is critical (E_F).")
-    against: Literal["first", "before"] = Field(
-        "first",
-        description="CEP: answers of the first round's trained network against this round's, or of this round's before"
-        " pruning against after.",
+    against: Literal["best", "first", "before"] = Field(
+        "best",
+        description="CEP: answers of this round's trained network against those of the first round's, of its best epoch"
+        " on validation (the authors' code) or its last; or, of this round's alone, before pruning against after.",
     )
     length: Literal["linear", "quadratic"] = Field(
         "linear", description="Iterations of a round: in proportion to its set, or to its square (the authors' code)."
@@ -442,7 +442,7 @@ class Prac(Segmented):
 
     @model_validator(mode="after")
     def _random_sets_are_not_chosen(self) -> Prac:
-        if self.sizes and (self.use, self.forgotten, self.against) != ("both", 0, "first"):
+        if self.sizes and (self.use, self.forgotten, self.against) != ("both", 0, "best"):
             raise ValueError("use, forgotten and against are not read with sizes: its sets are drawn at random")
         return self
 

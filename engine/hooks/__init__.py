@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from engine.networks import State
 
 if TYPE_CHECKING:
-    from engine.training import Course
+    from engine.training import Course, Score
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,9 @@ class Acting:
 
     def look(self, epoch: int) -> None:
         """Look at the weights at an epoch's end, the last one's too."""
+
+    def validated(self, score: Score) -> None:
+        """Look at the weights that have just been validated."""
 
     def mask_moves(self, when: str) -> None:
         """Look at the weights right "before" another hook moves the mask, or right "after"."""

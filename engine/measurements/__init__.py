@@ -47,6 +47,22 @@ class Measured:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class Observed:
+    """The network that a hook of a training gives back: its tensors' names begin with `prefix` there."""
+
+    training: Training
+    prefix: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.training.key} {self.prefix}"
+
+    def among(self, observed: State) -> State:
+        """It, out of all that the training's hooks observed."""
+        return {name.removeprefix(self.prefix): t for name, t in observed.items() if name.startswith(self.prefix)}
+
+
 Parts = Generator[None, None, Measured]
 """A measurement as it goes: it can be left between any two parts."""
 
@@ -56,13 +72,13 @@ class Measurement(ABC):
     """What to measure: of which weights, for which seed."""
 
     seed: int
-    of: tuple[Training | State, ...]
+    of: tuple[Training | Observed | State, ...]
     method: ClassVar[str]
 
     @cached_property
     def key(self) -> str:
         """32 hex digits, equal for equal measurements."""
-        of = [one.key if isinstance(one, Training) else digest(one) for one in self.of]
+        of = [one.key if isinstance(one, Training | Observed) else digest(one) for one in self.of]
         ingredients = {"method": self.method, "seed": self.seed, "of": of} | self.ingredients()
         return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:32]
 

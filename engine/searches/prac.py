@@ -22,9 +22,11 @@ from torch import Tensor
 from engine import masks
 from engine.data import View
 from engine.draws import permutation
+from engine.hooks import Hook
+from engine.hooks.best import BEST, Best
 from engine.hooks.forgetting import NEVER, Forgetting
 from engine.masks import Mask
-from engine.measurements import Measured
+from engine.measurements import Measured, Observed
 from engine.measurements.disagreement import Disagreement
 from engine.networks import State
 from engine.searches import Context, Measure, Request, Search, Sized, Step, Ticket, Train
@@ -56,7 +58,8 @@ def search(context: Context) -> Search:
     while not context.finished(mask, number):
         number += 1
         jobs = tuple(
-            _training(context, start, mask, step, part, samples) for part, samples in zip(parts, sets, strict=True)
+            _dense(context, start, step, part) if number == 1 else _training(context, start, mask, step, part, samples)
+            for part, samples in zip(parts, sets, strict=True)
         )
         results: list[Result] = yield Train(number, jobs)
         yield Step("prune")
@@ -106,7 +109,16 @@ def _without_reasons(samples: Tensor) -> Chosen:
     return samples, torch.zeros(len(samples), dtype=torch.uint8)
 
 
-def _training(context: Context, start: State, mask: Mask, step: int, part: View, samples: Tensor) -> Training:
+def _dense(context: Context, start: State, step: int, part: View) -> Training:
+    """A member's training of the first round."""
+    assert isinstance(context.settings, Prac)
+    also: tuple[Hook, ...] = (Best(),) if context.settings.against == "best" else ()
+    return _training(context, start, context.whole(), step, part, part.samples, also)
+
+
+def _training(
+    context: Context, start: State, mask: Mask, step: int, part: View, samples: Tensor, also: tuple[Hook, ...] = ()
+) -> Training:
     """A member's training on its set, which it counts forgetting in. A set of a share of its segment takes that share
     of the iterations, since its epochs are so much shorter; "quadratic" makes them as much fewer, too."""
     settings = context.settings
@@ -116,7 +128,8 @@ def _training(context: Context, start: State, mask: Mask, step: int, part: View,
         view = replace(part, name=f"part of {part.name}", samples=samples)
         if settings.length == "quadratic":
             recipe = shortened(recipe, len(samples) / len(part.samples))
-    return context.training(with_head(context, start, part), mask, view, step, recipe=recipe, hooks=(Forgetting(),))
+    hooks = (Forgetting(), *also)
+    return context.training(with_head(context, start, part), mask, view, step, recipe=recipe, hooks=hooks)
 
 
 def hardest(samples: Tensor, forgotten: Tensor) -> tuple[tuple[int, str], ...]:
@@ -157,11 +170,12 @@ def _critical(
         forgotten = trained.observed["forgotten"]
         why[job.view.samples[forgotten > settings.forgotten]] |= CET
     if settings.use != "training" and (settings.against == "before" or number > 1):  # the first is the dense network
-        dense: Training | State = trained.state
+        dense: Training | Observed | State = trained.state
         sparse: Training | State = {n: t * after[n] if n in after else t for n, t in trained.state.items()}
-        if settings.against == "first":
+        if settings.against != "before":
             start, step = yield from context.rewind_point()
-            dense = _training(context, start, context.whole(), step, part, part.samples)
+            first = _dense(context, start, step, part)
+            dense = Observed(first, BEST) if settings.against == "best" else first
             sparse = trained.state
         different: Measured = yield Measure(
             Disagreement(context.seed, (dense, sparse), context.experiment.network, context.recipe, part)

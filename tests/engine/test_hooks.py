@@ -11,8 +11,10 @@ import torch.nn.functional as F
 from engine import masks
 from engine.data import load
 from engine.draws import permutation
+from engine.hooks.best import BEST, Best
 from engine.hooks.early_stop import DISTANCE, EarlyStop, _Stopping
 from engine.hooks.forgetting import NEVER, Forgetting
+from engine.measurements import Observed
 from engine.networks import build, initialise
 from engine.rig import Rig
 from engine.schedules import batch_sizes
@@ -96,7 +98,7 @@ def test_a_sample_is_forgotten_when_it_is_wrong_after_it_was_right():
 
 @pytest.mark.parametrize("stop_at", [1, 7, 13, 20])
 def test_an_interrupted_training_with_hooks_ends_in_the_same_bits_and_counts(stop_at):
-    hooks = (Forgetting(), EarlyStop(POOLS, 0.0001, 2, True, 0))
+    hooks = (Forgetting(), EarlyStop(POOLS, 0.0001, 2, True, 0), Best())
     wanted, whole_epochs, epochs = job(*hooks), [], []
     whole = Trainer(DATA).train(wanted, whole_epochs.append)
     calls = count(1)
@@ -104,8 +106,19 @@ def test_an_interrupted_training_with_hooks_ends_in_the_same_bits_and_counts(sto
         Trainer(DATA).train(wanted, epochs.append, lambda: next(calls) == stop_at)
     rest = Trainer(DATA).train(wanted, epochs.append, resume=stopped.value.checkpoint)
     assert all(torch.equal(whole.state[name], rest.state[name]) for name in whole.state)
-    assert torch.equal(whole.observed["forgotten"], rest.observed["forgotten"])
+    assert whole.observed.keys() == rest.observed.keys()
+    assert all(torch.equal(whole.observed[name], rest.observed[name]) for name in whole.observed)
     assert [epoch.traces for epoch in epochs] == [epoch.traces for epoch in whole_epochs]
+
+
+def test_the_network_of_the_best_epoch_is_the_one_that_a_training_ends_with_which_takes_it():
+    jobs = job(epochs=10), job(epochs=10, weights="best"), job(Best(), epochs=10)
+    plain, taking, kept = (Trainer(DATA).train(one) for one in jobs)
+    best = Observed(jobs[2], BEST).among(kept.observed)
+    assert best.keys() == taking.state.keys()
+    assert all(torch.equal(best[name], taking.state[name]) for name in best)
+    assert all(torch.equal(plain.state[name], kept.state[name]) for name in plain.state), "it ends with its last"
+    assert taking.epoch_used < kept.epoch_used
 
 
 def test_the_distance_is_the_share_of_living_weights_in_which_the_next_mask_differs():
@@ -168,12 +181,12 @@ def test_a_training_that_is_ended_early_is_validated_there_and_saw_fewer_images(
 @pytest.mark.gpu
 @GPU
 def test_watching_and_stopping_on_a_card_change_no_bit_and_count_alike_each_time():
-    hooks = (Forgetting(), EarlyStop(POOLS, 1e-9, 2, True, 0))
+    hooks = (Forgetting(), EarlyStop(POOLS, 1e-9, 2, True, 0), Best())
     plain = Trainer(DATA, "cuda").train(job())
     epochs, again = [], []
     watched, twice = (Trainer(DATA, "cuda").train(job(*hooks), into.append) for into in (epochs, again))
     assert all(torch.equal(plain.state[name], watched.state[name]) for name in plain.state)
-    assert torch.equal(watched.observed["forgotten"], twice.observed["forgotten"])
+    assert all(torch.equal(watched.observed[name], twice.observed[name]) for name in watched.observed)
     assert [epoch.traces for epoch in epochs] == [epoch.traces for epoch in again]
     cpu = Trainer(DATA).train(job(*hooks)).observed["forgotten"]
     assert (cpu == watched.observed["forgotten"]).float().mean() > 0.9

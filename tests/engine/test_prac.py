@@ -12,13 +12,14 @@ from pydantic import ValidationError
 from engine import masks, searches
 from engine.checks.savings import judged
 from engine.data import load
+from engine.hooks.best import BEST, Best
 from engine.hooks.early_stop import DISTANCE
 from engine.hooks.forgetting import NEVER, Forgetting
-from engine.measurements import Errand
+from engine.measurements import Errand, Observed
 from engine.searches import Context, Measure, Sized, Ticket, Train, colt
 from engine.searches.prac import CEP, CET, SHOWN, hardest, parted, shortened, sizes, united
 from engine.tensors import read
-from engine.training import Trainer
+from engine.training import Result, Trainer
 from presets.schema import Data, Experiment, Recipe, Savings, Side
 from store.files import object_path
 from tests.engine.running import Bench, plan
@@ -60,7 +61,7 @@ def turn(
             jobs += request.members
             answer = [results[job.key] for job in request.members]
         elif isinstance(request, Measure):
-            states = [one if isinstance(one, dict) else results[one.key].state for one in request.job.of]
+            states = [held(one, results) for one in request.job.of]
             errand = Errand(trainer, request.job, states)
             while not errand.over:
                 answer = errand.advance()
@@ -69,6 +70,13 @@ def turn(
             answer = (counts or {}).get(request.round)
         elif isinstance(request, Ticket):
             tickets.append(request)
+
+
+def held(one, results: dict[str, Result]):
+    """The weights that a measurement is of."""
+    if isinstance(one, Observed):
+        return one.among(results[one.training.key].observed)
+    return one if isinstance(one, dict) else results[one.key].state
 
 
 def answers(state, mask=None, samples: torch.Tensor = DATA.train) -> torch.Tensor:
@@ -88,25 +96,29 @@ def chosen(ticket: Ticket, bit: int) -> set[int]:
     return set(ticket.samples[(ticket.reasons & bit) > 0].tolist())
 
 
-@pytest.mark.parametrize("against", ["first", "before"])
+@pytest.mark.parametrize("against", ["best", "first", "before"])
 def test_a_set_is_what_was_forgotten_and_what_the_sparse_network_answers_otherwise(against):
     tickets, jobs, results = turn(experiment(against=against))
     dense = results[jobs[0].key].state
+    if against == "best":
+        recipe = jobs[0].recipe.model_copy(update={"weights": "best"})
+        dense = Trainer(DATA).train(replace(jobs[0], recipe=recipe, hooks=())).state
     for number, (ticket, job) in enumerate(zip(tickets, jobs, strict=True), 1):
         result = results[job.key]
         forgotten = job.view.samples[result.observed["forgotten"] > 0]
         assert chosen(ticket, CET) == set(forgotten.tolist())
-        if against == "first":
+        if against != "before":
             different = DATA.train[answers(dense) != answers(result.state)]
         else:
             different = DATA.train[answers(result.state) != answers(result.state, ticket.mask)]
-        if against == "first" and number == 1:
-            assert len(different) == 0, "the first round's network is the dense one"
+        if against != "before" and number == 1:
+            different = different[:0]  # the first round's network is the dense one
         assert len(chosen(ticket, CEP) ^ set(different.tolist())) <= 2, "an answer may lie on an edge"
         assert torch.equal(ticket.samples, ticket.samples.sort().values)
     for ticket, job in zip(tickets, jobs[1:], strict=False):
         assert torch.equal(job.view.samples, ticket.samples), "rebuilt every round, not grown"
         assert job.hooks == (Forgetting(),)
+    assert jobs[0].hooks == ((Forgetting(), Best()) if against == "best" else (Forgetting(),))
 
 
 @pytest.mark.parametrize(("use", "bit"), [("training", CET), ("pruning", CEP)])
@@ -199,7 +211,7 @@ def of(samples: torch.Tensor, part) -> set[int]:
 
 
 @pytest.mark.parametrize(("split", "segments"), SPLITS)
-@pytest.mark.parametrize("against", ["first", "before"])
+@pytest.mark.parametrize("against", ["best", "before"])
 def test_each_segment_chooses_its_own_set_and_the_round_their_union(split, segments, against):
     spec = experiment(split=split, segments=segments, against=against, rounds=2)
     tickets, jobs, results = turn(spec)
@@ -212,8 +224,8 @@ def test_each_segment_chooses_its_own_set_and_the_round_their_union(split, segme
             result = results[job.key]
             critical = set(job.view.samples[result.observed["forgotten"] > 0].tolist())
             assert of(ticket.samples[(ticket.reasons & CET) > 0], part) == critical
-            if against == "first":
-                first = results[rounds[0][number].key].state
+            if against == "best":
+                first = held(Observed(rounds[0][number], BEST), results) if members is rounds[1] else result.state
                 different = answers(first, samples=part.samples) != answers(result.state, samples=part.samples)
             else:
                 own = answers(result.state, samples=part.samples)
