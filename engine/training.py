@@ -437,8 +437,9 @@ class Course:
                 self.used[member] = number, score
                 if self.chooses:
                     self.best_states[member] = self.rig.snapshot(member)
-            for acting in self.acting if score else ():
-                acting.validated(score)
+            if score:
+                for acting in self.acting:
+                    acting.validated(score)
             traces = tuple(trace for acting in self.acting for trace in acting.traces)
             row = Epoch(number, self.step, self.lr, loss, correct / self.seen, score, now - self.epoch_began, traces)
             said.append((member, row))
