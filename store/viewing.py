@@ -142,13 +142,16 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Trace:
-    """A figure that a hook left in a member's training, step by step; `layer` is empty for the whole network."""
+    """A figure that a hook left in a member's training, or an arm's, step by step; `layer` is empty for the whole
+    network."""
 
     kind: str
     layer: str
     member: int
     steps: tuple[int, ...]
     values: tuple[float | None, ...]
+    arm: str = ""
+    """Arm that it is of; `member` is 0 then."""
 
 
 @dataclass(frozen=True)
@@ -214,6 +217,7 @@ class Turn:
     overlaps: tuple[Overlap, ...] = ()
     overlaps_by_round: tuple[tuple[int, str, float | None, float | None], ...] = ()
     traces: tuple[Trace, ...] = ()
+    """Those of its members, then those of arms: of its ticket, and without one."""
     before: tuple[tuple[int, tuple[Curve, ...]], ...] = ()
     """Curves of the rounds before it, by round; empty unless they were asked for."""
     rounds: tuple[Past, ...] = ()
@@ -320,7 +324,7 @@ class Viewer:
             layers=layers.get(None, ()),
             overlaps=overlaps,
             overlaps_by_round=tuple((r["round"], r["sets"], r["iou"], r["chance"]) for r in by_round),
-            traces=traces,
+            traces=traces + (self._arms_traces(ids[number], lane.seed) if preview.spec.get("flow") else ()),
             before=tuple((round, self._curves(ids[round])[0]) for round in earlier),
             rounds=self._rounds(lane, masks),
             masks=tuple((number, by_member.get(None, ())) for number, by_member in masks.items()),
@@ -342,6 +346,19 @@ class Viewer:
         curves = tuple(_curve(m, self._epochs(m["id"], m["known"])) for m in members)
         traces = (trace for m in members for trace in self._traces(m["id"], m["member"], m["traced"]))
         return curves, tuple(traces)
+
+    def _arms_traces(self, round_id: int, seed: int) -> tuple[Trace, ...]:
+        """What watched the trainings of arms: of the round's ticket, and of this seed without one."""
+        arms = self._reader.rows(
+            "SELECT a.name, e.training, (SELECT count(*) FROM traces WHERE training = e.training) AS traced"
+            " FROM arms AS a JOIN evaluations AS e ON e.arm = a.id LEFT JOIN tickets AS k ON k.id = e.ticket"
+            " WHERE a.run = ? AND e.seed = ? AND e.split = 'test' AND (k.round = ? OR e.ticket IS NULL)"
+            " AND e.training NOT IN (SELECT training FROM members WHERE round = ?) ORDER BY a.id",
+            (self._run, seed, round_id, round_id),
+        )
+        return tuple(
+            replace(trace, arm=arm["name"]) for arm in arms for trace in self._traces(arm["training"], 0, arm["traced"])
+        )
 
     def _traces(self, training: int, member: int, known: int) -> tuple[Trace, ...]:
         """A training's traces, read again where there are more or fewer rows than before."""

@@ -279,6 +279,39 @@ def test_traces_are_read_only_when_there_are_others(
     assert traces() == (), "its training began anew"
 
 
+def test_traces_of_arms_stand_beside_those_of_the_round_whose_ticket_they_train(path: Path, writer: Writer, colt: str):
+    writer.execute("UPDATE runs SET spec = json_set(spec, '$.flow', 1)")
+    row = {"mask": "m", "start": "s", "start_step": 0, "created": "x"}
+    ticket = writer.insert("tickets", {"round": 1, **row})
+
+    def trained(name: str, seed: int, ticket: int | None) -> None:
+        arm = writer.put("arms", {"run": colt, "name": name, "settings": {}}, ("run", "name"))
+        about = {"run": colt, "key": f"{name} {seed}", "seed": seed, "about": {}, "state": "done"}
+        sizes = {"classes": 10, "train_images": 10, "epochs": 1, "steps": 1}
+        training = writer.insert("trainings", about | sizes)
+        scored = {"arm": arm, "ticket": ticket, "seed": seed, "training": training, "count": 10, "correct": 5}
+        writer.insert_all("evaluations", [scored | {"split": one, "created": "x"} for one in ("validation", "test")])
+        trace = {"training": training, "step": 0, "kind": "gradient flow", "layer": "", "value": 0.5}
+        writer.insert("traces", trace)
+
+    trained("dense", 0, None)
+    trained("ticket", 0, ticket)
+    trained("dense", 1, None)
+    other = {"search": 1, "seed": 1, "round": 1, "step": "done", "started": "x", "prunable": 100, "remaining": 80}
+    late = writer.insert("rounds", other | {"weights": 120, "weights_remaining": 100})
+    trained("ticket", 1, writer.insert("tickets", {"round": late, **row}))
+    writer.insert("traces", {"training": 1, "step": 0, "kind": "gradient flow", "layer": "", "value": 0.25})
+    live = Live(path)
+    view = live.view(colt, Focus("colt", 0))
+    assert view is not None
+    assert view.turn is not None
+    assert view.turn.traces == (
+        Trace("gradient flow", "", 0, (0,), (0.25,)),
+        Trace("gradient flow", "", 0, (0,), (0.5,), "dense"),
+        Trace("gradient flow", "", 0, (0,), (0.5,), "ticket"),
+    )
+
+
 def test_published_figures_stand_beside_those_measured(path: Path, new_run):
     table = {"label": "random", "source": "Su et al. 2020", "sparsity": [0.9, 0.95], "accuracy": [0.94, 0.93]}
     run, older = new_run(published={"su": table}), new_run()  # a spec from before there were any

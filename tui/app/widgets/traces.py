@@ -1,4 +1,5 @@
-"""Traces of a round's trainings over their steps: how far masks move, by layer where it is known, how gradients flow.
+"""Traces of a round's trainings over their steps: how far masks move, by layer where it is known, how gradients flow,
+there and in the arms that train its ticket.
 
 A plot for each kind; where there is no room for all, some, and a line says how to see the others.
 """
@@ -67,26 +68,28 @@ def _grid(kinds: list[str], width: int, height: int) -> tuple[int, int]:
 
 
 def _plot(turn: Turn, kind: str, width: int, height: int) -> list[Text]:
-    """A kind, and variants of it beside it; a line each layer and member."""
+    """A kind, and variants of it beside it; a line each layer and member, or arm."""
     variants = families(trace.kind for trace in turn.traces)[kind]
     own = [trace for trace in turn.traces if trace.kind in variants]
     layers = sorted(dict.fromkeys(trace.layer for trace in own), key=natural)
-    own.sort(key=lambda trace: (variants.index(trace.kind), layers.index(trace.layer), trace.member))
+    own.sort(key=lambda trace: (variants.index(trace.kind), layers.index(trace.layer)))
+    several = any(trace.arm for trace in own)
     left = len(own) - MOST
-    lines = scaled(kind, [_line(trace, turn, kind, place) for place, trace in enumerate(own[:MOST])])
+    lines = scaled(kind, [_line(trace, turn, kind, several, place) for place, trace in enumerate(own[:MOST])])
     label, limits = axis(kind)
     label += f"; {plural(left, 'more line')} not drawn" if left > 0 else ""
     across = thresholds(lines, [turn.epsilon] if kind == DISTANCE and turn.epsilon is not None else [])
     return plot([*lines, *across], width, height, x_label="step", y_label=label, y_limits=limits)
 
 
-def _line(trace: Trace, turn: Turn, kind: str, colour: int) -> Series:
+def _line(trace: Trace, turn: Turn, kind: str, several: bool, colour: int) -> Series:
+    """`several`: whether trainings of arms are beside it."""
     values = [math.nan if value is None else value for value in trace.values]
     name = [trace.kind.removeprefix(kind).strip()] if trace.kind != kind else []
     name += [layer_name(trace.layer)] if trace.layer else []
-    name += [f"member {trace.member}"] if turn.members > 1 else []
-    last = number(trace.values[-1])
-    return Series(" ".join([*(name or ["whole network"]), last]), trace.steps, values, colour=colour)
+    name += [f"member {trace.member}"] if turn.members > 1 and not trace.arm else []
+    name = [trace.arm, *name] if trace.arm else name or [turn.search if several else "whole network"]
+    return Series(" ".join([*name, number(trace.values[-1])]), trace.steps, values, colour=colour)
 
 
 def heading(scene: Scene) -> str:
