@@ -370,7 +370,10 @@ class Viewer:
                 (training,),
             ):
                 figures.setdefault((row["kind"], row["layer"]), []).append((row["step"], row["value"]))
-            seen = tuple(Trace(*key, member, *zip(*own, strict=True)) for key, own in figures.items())
+            seen = tuple(
+                Trace(*key, member, tuple(step for step, _ in own), tuple(value for _, value in own))
+                for key, own in figures.items()
+            )
             self._seen_traces[training] = known, seen
         return tuple(replace(trace, member=member) for trace in seen)
 
