@@ -2,6 +2,9 @@
 
 Matched: not inferior, the whole interval of the paired difference above minus a named margin. Where accuracy is clearly
 lower there is nothing to save; where neither can be said the saving is not one either, and is called undecided.
+
+Images trained on are what SGD iterations are of equal batches. Those seen forward only (validation, and the answers that
+CEP compares) are told beside, not counted: each costs about a third.
 """
 
 from __future__ import annotations
@@ -17,12 +20,16 @@ from store.statistics import FEWEST_SEEDS
 
 COSTS = """
 WITH pairs AS ({pairs})
-SELECT p.*, a.images AS this_images, b.images AS that_images
+SELECT p.*, a.images AS this_images, b.images AS that_images,
+       a.images_forward AS this_forward, b.images_forward AS that_forward
 FROM pairs AS p
 JOIN cost_by_round AS a ON a.run = :run AND a.search = :this_search AND a.seed = p.seed AND a.round = p.this_round
 JOIN cost_by_round AS b ON b.run = :run AND b.search = :that_search AND b.seed = p.seed AND b.round = p.that_round
 ORDER BY p.seed
 """
+
+
+SIDES = ("this", "that")
 
 
 @from_rows
@@ -51,7 +58,10 @@ def judged(check: Savings, search: str, rows: Sequence[Any], query: str) -> list
     matched = above(differences, -check.margin)
     verdict = {True: "passed", False: "failed", None: "undecided"}[matched] if len(rows) >= FEWEST_SEEDS else "none"
     at = 100 * sum(row["sparsity"] for row in rows) / len(rows)
-    paid = [sum(row[f"{side}_images"] for row in rows) / len(rows) for side in ("this", "that")]
+    paid, also = (
+        "{:,.0f} against {:,.0f}".format(*(sum(row[f"{side}_{cost}"] for row in rows) / len(rows) for side in SIDES))
+        for cost in ("images", "forward")
+    )
     meaning = {
         "passed": "matched accuracy",
         "failed": "not at matched accuracy: it is lower",
@@ -59,10 +69,10 @@ def judged(check: Savings, search: str, rows: Sequence[Any], query: str) -> list
         "none": f"no verdict from fewer than {FEWEST_SEEDS} seeds",
     }[verdict]
     words = (
-        f"{plus_minus(saved, 1)} % of the images at {at:.1f} % sparsity ({paid[0]:,.0f} against {paid[1]:,.0f});"
+        f"saves {plus_minus(saved, 1)} % of the training images at {at:.1f} % sparsity ({paid}; forward only {also});"
         f" {meaning} (margin {check.margin:g})"
     )
-    accuracies = (sum(row[f"{side}_accuracy"] for row in rows) / len(rows) for side in ("this", "that"))
+    accuracies = (sum(row[f"{side}_accuracy"] for row in rows) / len(rows) for side in SIDES)
     held = f"{plus_minus(differences)} points of accuracy; more than {-check.margin:g} asked"
     return [
         Answer(verdict, words, search, **interval(saved), unit="%", query=query),

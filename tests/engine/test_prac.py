@@ -192,12 +192,13 @@ def test_a_saving_counts_only_where_accuracy_is_not_inferior_within_the_margin(d
     check = Savings(method="savings", this=Side(arm="t", search="a"), that=Side(arm="t", search="b"), at=0.5)
     rows = [
         {"difference": d, "this_images": 25, "that_images": 100, "sparsity": 0.5, "count": 300,
-         "this_accuracy": 0.9, "that_accuracy": 0.9}
+         "this_accuracy": 0.9, "that_accuracy": 0.9, "this_forward": 5000, "that_forward": 60}
         for d in differences
     ]  # fmt: skip
     head, held = judged(check, "a/b", rows, "")
     assert (head.verdict, held.verdict) == (verdict, verdict)
     assert head.figure == 75.0
+    assert "at 50.0 % sparsity (25 against 100; forward only 5,000 against 60); " in head.sentence
     assert held.figure == pytest.approx(sum(differences) / len(differences))
 
 
