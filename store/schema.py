@@ -205,7 +205,7 @@ SCHEMA: dict[str, Relation] = {
         "(tickets.samples).",
         round="Round that chose them (rounds.id)",
         size="Samples in the set; more than the following three together where a segment's of the round before stayed",
-        training="Of these, critical by training alone: forgotten, or never learned. NULL where none was chosen: drawn",
+        training="Of these, critical by training alone: forgotten, or never learned. NULL where none was: drawn, or all stayed",
         pruning="Critical by pruning alone: answered otherwise by the sparse network",
         both="Critical by both",
     ),
