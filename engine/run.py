@@ -511,7 +511,7 @@ class _Attempt:
             for name in self.experiment.searches:
                 if self.asked:
                     return False
-                turning = Turning(Context(self.experiment, name, seed, self._set(name)))
+                turning = Turning(Context(self.experiment, name, seed, self._set(name), whole_data=self.data))
                 self._give(turning.context)
                 self._recall(turning)
                 turning.steps = searches.start(turning.context)

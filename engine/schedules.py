@@ -19,6 +19,20 @@ def batch_sizes(images: int, batch: int) -> list[int]:
     return [batch] * (steps - 1) + [images - batch * (steps - 1)]
 
 
+def in_proportion(recipe: Recipe, steps: int, of: int) -> Recipe:
+    """The recipe of a training of `steps` steps where its own lengths in steps are meant for one of `of`: these change
+    alike, so that the schedule comes to the same places. Lengths in epochs do so by themselves."""
+    if steps == of:
+        return recipe
+
+    def length(text: str) -> str:
+        count, unit = text.split()
+        return text if unit == "epochs" else f"{round(int(count) * steps / of)} steps"
+
+    lengths = {"milestones": tuple(map(length, recipe.milestones)), "warmup": length(recipe.warmup)}
+    return recipe.model_copy(update=lengths)
+
+
 def lr_at(recipe: Recipe, step: int, per_epoch: int) -> float:
     """Learning rate of the update that follows `step` updates: linear warmup, then the schedule.
 

@@ -26,7 +26,7 @@ from engine.hooks.flow import watching
 from engine.masks import Mask
 from engine.measurements import Measurement
 from engine.networks import State, Weight, build, initialise, weights
-from engine.schedules import steps_per_epoch
+from engine.schedules import in_proportion, steps_per_epoch
 from engine.training import Result, Training
 from presets.schema import AnySearch, AtOnce, Experiment, Like, OneShot, Pruning, Recipe, Rewinding, Transfer, steps_of
 
@@ -142,14 +142,19 @@ class Context:
     """The rewind point, when it was already found."""
     given: tuple[Given, ...] = ()
     """The tickets of another run, for a search that takes them from there."""
+    whole_data: Dataset | None = None
+    """That of the experiment as it is, where the search sees less of it."""
 
     @property
     def settings(self) -> AnySearch:
         return self.experiment.searches[self.name]
 
-    @property
+    @cached_property
     def recipe(self) -> Recipe:
-        return self.experiment.recipe_of(self.name)
+        """That of the search, for all its data."""
+        recipe = self.experiment.recipe_of(self.name)
+        own, whole = (len(data.train) for data in (self.data, self.whole_data or self.data))
+        return in_proportion(recipe, steps_per_epoch(own, recipe.batch), steps_per_epoch(whole, recipe.batch))
 
     @property
     def per_epoch(self) -> int:
@@ -215,11 +220,13 @@ class Context:
     ) -> Training:
         """A training of this search: by default on all its data; `step` counts steps of the whole data's epochs.
 
-        On a view with shorter epochs, or with a shorter recipe, it starts at the same place of the schedule.
+        On a view with shorter epochs, or with a shorter recipe, it starts at the same place of the schedule, and goes
+        through the same places.
         """
         view, recipe = view or self.data.all(), recipe or self.recipe
         per_epoch = steps_per_epoch(len(view.samples), recipe.batch)
-        step = round(step * recipe.epochs * per_epoch / (self.recipe.epochs * self.per_epoch))
+        steps, whole = recipe.epochs * per_epoch, self.recipe.epochs * self.per_epoch
+        step, recipe = round(step * steps / whole), in_proportion(recipe, steps, whole)
         hooks = watching(self.experiment) + hooks + self._stop(recipe, per_epoch)
         return Training(self.experiment.network, recipe, view, self.seed, start, mask, step, hooks=hooks)
 

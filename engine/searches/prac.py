@@ -32,7 +32,7 @@ from engine.networks import State
 from engine.searches import Context, Measure, Request, Search, Sized, Step, Ticket, Train
 from engine.searches.colt import segments, with_head
 from engine.training import Result, Training
-from presets.schema import Prac, Recipe
+from presets.schema import Prac, Recipe, steps_of
 
 CET, CEP = 1, 2
 """Bits of why a sample is in a set: from training, from pruning."""
@@ -127,7 +127,7 @@ def _training(
     if len(samples) < len(part.samples):
         view = replace(part, name=f"part of {part.name}", samples=samples)
         if settings.length == "quadratic":
-            recipe = shortened(recipe, len(samples) / len(part.samples))
+            recipe = shortened(recipe, len(samples) / len(part.samples), context.per_epoch)
     hooks = (Forgetting(), *also)
     return context.training(with_head(context, start, part), mask, view, step, recipe=recipe, hooks=hooks)
 
@@ -144,19 +144,15 @@ def hardest(samples: Tensor, forgotten: Tensor) -> tuple[tuple[int, str], ...]:
     return tuple(found)
 
 
-def shortened(recipe: Recipe, share: float) -> Recipe:
-    """The recipe with its epochs, milestones and warmup at `share` of their length, at least one epoch."""
+def shortened(recipe: Recipe, share: float, per_epoch: int) -> Recipe:
+    """The recipe with `share` of its epochs, at least one. Its milestones and warmup are given in steps, of epochs of
+    `per_epoch`: `Context.training` brings them to the same places of the shorter training."""
 
     def length(text: str) -> str:
-        count, unit = text.split()
-        return f"{round(int(count) * share)} {unit}"
+        return f"{steps_of(text, per_epoch)} steps"
 
-    changes = {
-        "epochs": max(1, round(recipe.epochs * share)),
-        "milestones": tuple(length(text) for text in recipe.milestones),
-        "warmup": length(recipe.warmup),
-    }
-    return recipe.model_copy(update=changes)
+    lengths = {"milestones": tuple(map(length, recipe.milestones)), "warmup": length(recipe.warmup)}
+    return recipe.model_copy(update={"epochs": max(1, round(recipe.epochs * share))} | lengths)
 
 
 def _critical(

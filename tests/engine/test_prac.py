@@ -16,8 +16,9 @@ from engine.hooks.best import BEST, Best
 from engine.hooks.early_stop import DISTANCE
 from engine.hooks.forgetting import NEVER, Forgetting
 from engine.measurements import Errand, Observed
+from engine.schedules import lr_at, steps_per_epoch
 from engine.searches import Context, Measure, Sized, Ticket, Train, colt
-from engine.searches.prac import CEP, CET, SHOWN, hardest, parted, shortened, sizes, united
+from engine.searches.prac import CEP, CET, SHOWN, _training, hardest, parted, shortened, sizes, united
 from engine.tensors import read
 from engine.training import Result, Trainer
 from presets.schema import Data, Experiment, Recipe, Savings, Side
@@ -140,9 +141,26 @@ def test_a_round_takes_as_many_iterations_as_its_set_is_large_or_its_square():
         assert job.recipe.epochs == 2
         assert job.images == pytest.approx(2 * len(ticket.samples), abs=64)
     recipe = Recipe(epochs=180, batch=64, schedule="step", milestones=["90 epochs", "400 steps"], warmup="3 epochs")
-    short = shortened(recipe, 0.5)
-    assert (short.epochs, short.milestones, short.warmup) == (90, ("45 epochs", "200 steps"), "2 epochs")
-    assert shortened(recipe, 0.001).epochs == 1
+    short = shortened(recipe, 0.5, 10)
+    assert (short.epochs, short.milestones, short.warmup) == (90, ("900 steps", "400 steps"), "30 steps")
+    assert shortened(recipe, 0.001, 10).epochs == 1
+
+
+@pytest.mark.parametrize("length", ["linear", "quadratic"])
+@pytest.mark.parametrize("unit", [("6 epochs", "9 epochs", "2 epochs"), ("114 steps", "171 steps", "38 steps")])
+def test_a_shorter_round_comes_to_the_same_places_of_the_schedule(length, unit):
+    recipe = {"epochs": 12, "batch": 64, "lr": 0.05, "schedule": "step", "milestones": unit[:2], "warmup": unit[2]}
+    spec = Experiment.model_validate(experiment(length=length).model_dump(mode="json") | {"recipe": recipe})
+    context = Context(spec, "prac", 0, DATA)
+    assert context.per_epoch == 19
+    samples = DATA.train[: len(DATA.train) // 2]
+    job = _training(context, context.initial(), context.whole(), 0, DATA.all(), samples)
+    per_epoch, steps = steps_per_epoch(len(samples), 64), job.last_step
+    assert steps == (12 if length == "linear" else 6) * per_epoch
+    rates = [lr_at(job.recipe, step, per_epoch) for step in range(steps)]
+    cuts = [step / steps for step in range(1, steps) if rates[step] < rates[step - 1]]
+    assert cuts == pytest.approx([0.5, 0.75], abs=1 / steps)
+    assert rates.index(max(rates)) / steps == pytest.approx(2 / 12, abs=1.5 / steps)
 
 
 def test_random_sets_are_as_large_as_anothers_and_differ_by_round():

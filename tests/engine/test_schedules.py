@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.schedules import batch_sizes, lr_at, steps_per_epoch
+from engine.schedules import batch_sizes, in_proportion, lr_at, steps_per_epoch
 from presets.schema import Recipe
 
 
@@ -38,3 +38,10 @@ def test_a_cosine_falls_from_the_end_of_warmup_to_nothing():
     assert rates[10] == 0.4
     assert math.isclose(rates[15], 0.2)
     assert math.isclose(rates[19], 0.4 * 0.5 * (1 + math.cos(math.pi * 0.9)))
+
+
+def test_lengths_in_steps_go_with_the_training_and_those_in_epochs_go_by_themselves():
+    recipe = Recipe(epochs=4, schedule="step", milestones=("2 epochs", "35 steps"), warmup="5 steps")
+    half = in_proportion(recipe, 20, 40)
+    assert (half.milestones, half.warmup) == (("2 epochs", "18 steps"), "2 steps")
+    assert in_proportion(recipe, 40, 40) is recipe

@@ -9,6 +9,7 @@ from engine.arms import arm_training, dense_training
 from engine.data import load
 from engine.measurements import Errand
 from engine.networks import build, initialise
+from engine.schedules import lr_at, steps_per_epoch
 from engine.searches import Begun, Context, Follow, Measure, Point, Ticket, Train
 from engine.searches.colt import segments
 from engine.training import Trainer
@@ -98,6 +99,23 @@ def test_colt_members_and_the_dense_arm_share_every_initial_weight_but_the_heads
         for name, tensor in dense.start.items():
             if not name.startswith("head."):
                 assert torch.equal(job.start[name], tensor)
+
+
+def test_who_sees_less_comes_to_the_same_places_of_a_schedule_given_in_steps():
+    """COLT's members, and a search on a part of the data: the cut at 19 of 38 steps is one in the middle."""
+    half = {"method": "imp", "rate": 0.2, "rounds": 1, "data": {"fraction": 0.5}}
+    colt = {"method": "colt", "rate": 0.2, "rounds": 1, "segments": 3}
+    spec = experiment(half=half, colt=colt)
+    recipe = spec.recipe.model_dump() | {"epochs": 2, "schedule": "step", "milestones": ["19 steps"]}
+    spec = Experiment.model_validate(spec.model_dump(mode="json") | {"recipe": recipe})
+    sets = {"half": load(Data(fraction=0.5)), "colt": DATA}
+    for name, data in sets.items():
+        context = Context(spec, name, 0, data, whole_data=DATA)
+        jobs = next(searches.start(context)).members
+        for job in jobs:
+            per_epoch = steps_per_epoch(len(job.view.samples), 64)
+            rates = [lr_at(job.recipe, step, per_epoch) for step in range(job.last_step)]
+            assert rates.count(0.1) == pytest.approx(len(rates) / 2, abs=1), (name, job.view.name)
 
 
 def test_an_unknown_or_unprunable_kind_is_left_alone_and_heads_are_never_in_a_colt_mask():
