@@ -38,7 +38,7 @@ from engine.searches import Point, Ticket
 from engine.searches.prac import CEP, CET
 from engine.training import Epoch, Result, Training
 from presets import __version__
-from presets.schema import AnyCheck, Experiment
+from presets.schema import AnyCheck, Experiment, Moving
 from store.clock import present
 from store.connection import now, spelled, translated
 from store.errors import StoreError, Unusable
@@ -115,7 +115,8 @@ class Recorder:
             self.searches = {
                 name: self.writer.put(
                     "searches",
-                    {"run": run, "name": name, "method": s.method, "settings": s.model_dump_json()},
+                    {"run": run, "name": name, "method": s.method, "settings": s.model_dump_json()}
+                    | {"apart": int(isinstance(s, Moving))},
                     ("run", "name"),
                 )
                 for name, s in experiment.searches.items()
@@ -402,6 +403,7 @@ class Recorder:
             "weights": job.weights,
             "epochs": job.recipe.epochs,
             "steps": job.last_step - job.start_step,
+            "start_step": job.start_step,
         }
         self._requested(row)
 
@@ -450,6 +452,12 @@ class Recorder:
     def _done(self, key: str, figures: dict[str, Any]) -> None:
         values = {"state": "done", "ended": self.moment} | figures
         self.writer.update("trainings", {"run": self.run, "key": key}, values)
+        self._steps_taken(self._training(key))
+
+    def _steps_taken(self, training: int) -> None:
+        """A training is done: what its epochs come to, which a hook may have ended."""
+        steps = "(SELECT max(step) FROM epochs WHERE training = trainings.id) - start_step"
+        self.writer.execute(f"UPDATE trainings SET steps = ifnull({steps}, steps) WHERE id = ?", (training,))
 
     def taken(self, key: str, taken: Taken) -> None:
         """Another run has done this training, which was asked for before: its rows become rows of this run."""
@@ -466,6 +474,7 @@ class Recorder:
         for table, rows in (("epochs", epochs), ("traces", traces)):
             self.writer.delete(table, {"training": training})
             self.writer.insert_all(table, [row | {"training": training} for row in rows])
+        self._steps_taken(training)
 
     @deferred
     def tell_taken(self) -> None:

@@ -50,8 +50,8 @@ def _length(value: Any) -> Any:
 Length = Annotated[
     str, BeforeValidator(_length), WithJsonSchema({"words": 'a count of epochs, or text such as "500 steps"'})
 ]
-"""A stretch of training: a number of epochs, or "N steps". Those of a recipe are steps of a training on all the data: of
-one that sees less, as a segment or a subset, they are in proportion."""
+"""A stretch of training: a number of epochs, or "N steps". Those of a recipe are steps of a training on all the data:
+of one that sees less, as a segment or a subset, they are in proportion."""
 
 
 def _range(value: Any) -> Any:

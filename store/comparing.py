@@ -245,12 +245,12 @@ def _spent(reader: Reader, run: str) -> dict[tuple[str, int, int], int]:
     total: dict[tuple[str, int], int] = {}
     spent = {}
     for row in reader.rows(
-        "SELECT s.name, r.seed, r.round, r.images FROM searches AS s JOIN rounds AS r ON r.search = s.id"
+        "SELECT s.name, s.apart, r.seed, r.round, r.images FROM searches AS s JOIN rounds AS r ON r.search = s.id"
         " WHERE s.run = ? AND r.step = 'done' ORDER BY r.round",
         (run,),
     ):
         key = row["name"], row["seed"]
-        total[key] = total.get(key, 0) + (row["images"] or 0)
+        total[key] = (0 if row["apart"] else total.get(key, 0)) + (row["images"] or 0)
         spent[*key, row["round"]] = total[key]
     return spent
 

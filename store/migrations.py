@@ -764,6 +764,81 @@ STEPS.append(
     """
 )
 
+STEPS.append(
+    """
+    -- Tickets that are each found by a training of their own cost that training alone.
+    ALTER TABLE searches ADD COLUMN apart INTEGER NOT NULL DEFAULT 0;
+    UPDATE searches SET apart = 1 WHERE method IN ('set', 'rigl', 'gmp');
+    ALTER TABLE trainings ADD COLUMN start_step INTEGER;
+
+    DROP VIEW cost_to_sparsity;
+    DROP VIEW cost_by_round;
+    CREATE VIEW cost_by_round AS
+    SELECT
+        run, search, seed, round, sparsity, total_sparsity, images, images_forward,
+        images + evaluation AS images_with_evaluation
+    FROM (
+        SELECT
+            s.run, s.name AS search, r.seed, r.round, r.sparsity, r.total_sparsity,
+            (
+                SELECT sum(p.images) FROM rounds AS p
+                WHERE p.search = s.id AND p.seed = r.seed AND p.step = 'done'
+                    AND p.round BETWEEN CASE s.apart WHEN 1 THEN r.round ELSE 0 END AND r.round
+            ) AS images,
+            (
+                SELECT sum(p.images_forward) FROM rounds AS p
+                WHERE p.search = s.id AND p.seed = r.seed AND p.step = 'done'
+                    AND p.round BETWEEN CASE s.apart WHEN 1 THEN r.round ELSE 0 END AND r.round
+            ) AS images_forward,
+            ifnull((
+                SELECT sum(images) FROM trainings WHERE id IN (
+                    SELECT e.training
+                    FROM rounds AS p
+                    JOIN tickets AS k ON k.round = p.id
+                    JOIN evaluations AS e ON e.ticket = k.id
+                    WHERE p.search = s.id AND p.seed = r.seed AND p.step = 'done'
+                        AND p.round BETWEEN CASE s.apart WHEN 1 THEN r.round ELSE 0 END AND r.round
+                        AND e.arm IN (SELECT id FROM arms WHERE run = s.run AND changes = '')
+                    EXCEPT
+                    SELECT m.training
+                    FROM rounds AS p
+                    JOIN members AS m ON m.round = p.id
+                    WHERE p.search = s.id AND p.seed = r.seed AND p.step = 'done'
+                        AND p.round BETWEEN CASE s.apart WHEN 1 THEN r.round ELSE 0 END AND r.round
+                )
+            ), 0) AS evaluation
+        FROM searches AS s
+        JOIN rounds AS r ON r.search = s.id
+        WHERE r.step = 'done'
+    );
+
+    CREATE VIEW cost_to_sparsity AS
+    SELECT
+        c.run,
+        c.search,
+        levels.level,
+        count(*) AS seeds,
+        (
+            SELECT count(DISTINCT r.seed) FROM searches AS s JOIN rounds AS r ON r.search = s.id
+            WHERE s.run = c.run AND s.name = c.search AND r.step = 'done'
+        ) AS seeds_searched,
+        avg(c.round) AS round,
+        avg(c.sparsity) AS sparsity,
+        avg(c.images) AS images,
+        avg(c.images_with_evaluation) AS images_with_evaluation
+    FROM cost_by_round AS c
+    JOIN (
+        SELECT 0.5 AS level UNION ALL SELECT 0.8 UNION ALL SELECT 0.9
+        UNION ALL SELECT 0.95 UNION ALL SELECT 0.98 UNION ALL SELECT 0.99
+    ) AS levels ON c.sparsity >= levels.level
+    WHERE c.round = (
+        SELECT min(r.round) FROM searches AS s JOIN rounds AS r ON r.search = s.id
+        WHERE s.run = c.run AND s.name = c.search AND r.seed = c.seed AND r.step = 'done' AND r.sparsity >= levels.level
+    )
+    GROUP BY c.run, c.search, levels.level;
+    """
+)
+
 
 ADDING = r"(?:CREATE (?:TABLE|VIEW|INDEX|UNIQUE INDEX)|ALTER TABLE \w+ ADD COLUMN)\s"
 

@@ -43,11 +43,15 @@ WHERE r.id = {_quoted(run)} ORDER BY p.id, s.key""".strip()
 
 
 def cost(run: str) -> str:
-    """Training images up to each round, mean over seeds: of the search, and with the training of its tickets."""
+    """Training images up to each round, mean over seeds: of the search, and with the training of its tickets.
+
+    Where `apart` is 1, each ticket is found by a training of its own: those of the others are not counted.
+    """
     return f"""
-SELECT search, round, count(*) AS seeds, avg(sparsity) AS sparsity, avg(images) AS images,
-       avg(images_with_evaluation) AS images_with_evaluation
-FROM cost_by_round WHERE run = {_quoted(run)} AND round > 0 GROUP BY search, round""".strip()
+SELECT c.search, c.round, count(*) AS seeds, avg(c.sparsity) AS sparsity, avg(c.images) AS images,
+       avg(c.images_with_evaluation) AS images_with_evaluation, s.apart
+FROM cost_by_round AS c JOIN searches AS s ON s.run = c.run AND s.name = c.search
+WHERE c.run = {_quoted(run)} AND c.round > 0 GROUP BY c.search, c.round""".strip()
 
 
 def cost_to_sparsity(run: str) -> str:

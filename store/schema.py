@@ -121,6 +121,7 @@ SCHEMA: dict[str, Relation] = {
         name="Its name in the preset",
         method="imp, colt and so on",
         settings="Its settings (JSON)",
+        apart="1 where every ticket is found by a training of its own, so that a round costs nothing of those before",
     ),
     "rounds": _table(
         "One train, prune, rewind step of a search with one seed. Round r >= 1 ends with ticket r; round 0 is the "
@@ -146,14 +147,14 @@ SCHEMA: dict[str, Relation] = {
         "takes a copy of it and of its epochs, and needs this one no more.",
         id="Number of the training",
         run="Run it belongs to",
-        key="Hash of all that decides its result: network, data, start, mask, recipe, seed",
+        key="Hash of all that decides its result: network, data, start, mask, recipe, hooks, seed",
         seed="Experiment seed",
         about="What first asked for it (JSON: what, search, arm, round, member, seed)",
         state="waiting, running or done",
         classes="Classes it tells apart: a segment's accuracy is over its own",
         train_images="Training images in its view of the data",
         epochs="Epochs of its recipe",
-        steps="Optimizer steps it takes",
+        steps="Optimizer steps it took, or is to take: fewer than its recipe has where it begins late or ends early",
         epoch_used="Epoch whose weights it ended with",
         validation_correct="Validation images that it gets right in the end",
         validation_count="Validation images of its classes",
@@ -171,6 +172,7 @@ SCHEMA: dict[str, Relation] = {
         taken_from="Run that did it, under the same key, plan and versions, and that may have been deleted since; NULL "
         "where this run did it",
         weights="Weights of its conv, linear and norm layers that its mask keeps; NULL before this was written down",
+        start_step="Step of its schedule that it begins at; NULL before this was written down",
     ),
     "members": _table(
         "A training that takes part in a round: a segment of COLT, the one network of IMP.",
@@ -205,7 +207,7 @@ SCHEMA: dict[str, Relation] = {
         "(tickets.samples).",
         round="Round that chose them (rounds.id)",
         size="Samples in the set; more than the following three together where a segment's of the round before stayed",
-        training="Of these, critical by training alone: forgotten, or never learned. NULL where none was: drawn, or all stayed",
+        training="Of these, critical by training alone: forgotten, or never learned. NULL where drawn at random",
         pruning="Critical by pruning alone: answered otherwise by the sparse network",
         both="Critical by both",
     ),
@@ -483,7 +485,7 @@ SCHEMA: dict[str, Relation] = {
         fraction="removed / before",
     ),
     "cost_by_round": _view(
-        "What a search had cost when a round ended, from its beginning.",
+        "What a search had cost when a round ended, from its beginning; where searches.apart is 1, that round alone.",
         run="Run",
         search="Search",
         seed="Experiment seed",

@@ -336,7 +336,7 @@ class Viewer:
     def _curves(self, round_id: int) -> tuple[tuple[Curve, ...], tuple[Trace, ...]]:
         """Curves of a round's members, and what hooks traced in them."""
         members = self._reader.rows(
-            "SELECT m.member, m.segment, t.id, t.epochs, t.steps, t.train_images, t.images,"
+            "SELECT m.member, m.segment, t.id, t.epochs, t.steps, t.start_step, t.train_images, t.images,"
             " json_extract(t.about, '$.what') = 'point' AS point,"
             " (SELECT count(*) FROM epochs WHERE training = t.id) AS known,"
             " (SELECT count(*) FROM traces WHERE training = t.id) AS traced"
@@ -569,15 +569,17 @@ def _turning(lanes: tuple[Lane, ...]) -> Lane | None:
 def _curve(member: dict[str, Any], epochs: list[tuple[Any, ...]]) -> Curve:
     """A member's curve from its training and rows of `epochs`.
 
-    What a round trains has the end of its recipe before it, so that the steps it takes tell where it began; but the
-    weights to rewind to, which are a point on the way: their training begins at 0, and may end within an epoch.
+    Its recipe's epochs are ahead of it, but for the weights to rewind to, which are a point on the way: their training
+    may end within an epoch. Where an older version wrote it, the steps that were left tell where it began.
     """
     if not epochs:
         return Curve(member["member"], member["segment"], member["epochs"], (), (), (), (), ())
     epoch, step, seconds, train_loss, train_accuracy, validation_loss, validation_accuracy = zip(*epochs, strict=True)
     an_epoch = max(step[0] // epoch[0], 1)
     length = math.ceil(member["steps"] / an_epoch) if member["point"] else member["epochs"]
-    begun = 0 if member["point"] else max(length * an_epoch - member["steps"], 0)
+    begun = member["start_step"]
+    if begun is None:
+        begun = 0 if member["point"] else max(length * an_epoch - member["steps"], 0)
     most = member["images"] or math.inf  # known when it is done
     return Curve(
         member["member"],

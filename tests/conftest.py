@@ -7,8 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.program import TINY, FinishedRun, Tombola
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # Two test processes with a thread for each core spin for each other: thirty times slower than one thread each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

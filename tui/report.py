@@ -49,7 +49,7 @@ def report(reader: Reader, run: str, columns: int = 80, colour: bool = False) ->
     accuracy, cost, printed = (answers[name][1] for name in ("accuracy", "cost", "published"))
     blocks = [
         _block("Accuracy", answers["accuracy"], lambda rows: _accuracy(rows, cost, columns)),
-        _block("", answers["cost"], lambda rows: ["images: of the search so far; +tickets: with training its tickets"]),
+        _block("", answers["cost"], lambda rows: _costs(rows, columns)),
         _block("Accuracy against sparsity", ("", accuracy), lambda _: plot(accuracy, printed, columns, colour)),
         _block("Published, not measured here", answers["published"], lambda rows: _published(rows, columns)),
         _block("What a sparsity cost", answers["cost_to_sparsity"], _reached),
@@ -204,6 +204,13 @@ def _curves(reader: Reader, run: str, traced: Rows, early: Rows, columns: int, c
         lines = traces.curve_lines(kind, queries.answer(reader, sql), epsilons, columns, colour)
         found += [Block("", ["", *lines], sql)] if lines else []
     return found
+
+
+def _costs(rows: Rows, columns: int) -> list[str]:
+    """What the columns of images count."""
+    apart = ", ".join(dict.fromkeys(row["search"] for row in rows if row["apart"]))
+    words = "images: of the search so far" + (f" ({apart}: of the training that found the ticket)" if apart else "")
+    return wrapped(f"{words}; +tickets: with training its tickets", columns, 0, 2)
 
 
 def _accuracy(rows: Rows, cost: Rows, columns: int) -> list[str]:

@@ -3,8 +3,8 @@
 Matched: not inferior, the whole interval of the paired difference above minus a named margin. Where accuracy is clearly
 lower there is nothing to save; where neither can be said the saving is not one either, and is called undecided.
 
-Images trained on are what SGD iterations are of equal batches. Those seen forward only (validation, and the answers that
-CEP compares) are told beside, not counted: each costs about a third.
+Images trained on are what SGD iterations are of equal batches. Those seen forward only (validation, and the answers
+that CEP compares) are told beside, not counted: each costs about a third.
 """
 
 from __future__ import annotations

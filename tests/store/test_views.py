@@ -48,6 +48,7 @@ class Story:
     overlaps: list[Row] = field(default_factory=list)
     members: list[Row] = field(default_factory=list)
     images: dict[int, int] = field(default_factory=dict)  # by training
+    apart: set[tuple[str, str]] = field(default_factory=set)  # searches, with their runs, whose rounds stand alone
 
 
 def add(conn: sqlite3.Connection, table: str, **row: Any) -> int:
@@ -104,7 +105,9 @@ def tell_run(story: Story, run: str, rnd: random.Random) -> None:
         nowhere = {"search": None, "round": None, "sparsity": 0.0, "total_sparsity": 0.0}
         evaluate("dense", seed, training(seed), None, nowhere)
     for search in rnd.sample(["colt", "imp", "matched"], rnd.randrange(0, 4)):
-        number = add(conn, "searches", run=run, name=search, method=search, settings="{}")
+        apart = int(rnd.random() < 0.3)
+        number = add(conn, "searches", run=run, name=search, method=search, settings="{}", apart=apart)
+        story.apart |= {(run, search)} if apart else set()
         for seed in seeds:
             tell_rounds(story, {"run": run, "search": search, "seed": seed}, number, training, evaluate, rnd)
 
@@ -288,7 +291,8 @@ def costs(story: Story) -> dict[tuple[Any, ...], Row]:
     for (run, search, seed), rounds in grouped((r for r in story.rounds if r["done"]), "run", "search", "seed").items():
 
         def upto(rows: list[Row], last: int, own: tuple[Any, ...] = (run, search, seed)) -> list[Row]:
-            return [r for r in rows if (r["run"], r["search"], r["seed"]) == own and r["round"] <= last]
+            rows = [r for r in rows if (r["run"], r["search"], r["seed"]) == own]
+            return [r for r in rows if r["round"] == last or (r["round"] < last and own[:2] not in story.apart)]
 
         for row in rounds:
             trained = {m["training"] for m in upto([m for m in story.members if m["done"]], row["round"])}
