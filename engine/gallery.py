@@ -39,9 +39,9 @@ def gallery(
     number: int | None = None,
     count: int = 12,
 ) -> dict[str, Any]:
-    """Up to `count` samples of a round's set, each with index, label, reason, times forgotten (None where unknown) and
-    its image: bytes in base64, of `shape` (C, H, W), 255 being white. Without a search, seed or round: the first that
-    has a set, and its last round.
+    """Up to `count` samples of a round, those hardest in its training and then those of the set that it chose, each
+    with index, label, reason, times forgotten (None where unknown) and its image: bytes in base64, of `shape`
+    (C, H, W), 255 being white. Without a search, seed or round: the first that has a set, and its last round.
 
     Raises:
         ValueError: no such set; says which there are.

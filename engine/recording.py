@@ -817,7 +817,7 @@ def _figures(result: Result) -> dict[str, Any]:
 
 
 def set_row(samples: Tensor, reasons: Tensor | None) -> dict[str, Any]:
-    """How large a set is, and what it is made of where it was chosen."""
+    """How large a set is, and what it is made of where it was not drawn: of what stayed, nothing was chosen."""
     if reasons is None:
         return {"size": len(samples), "training": None, "pruning": None, "both": None}
     counts = {"training": CET, "pruning": CEP, "both": CET | CEP}

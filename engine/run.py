@@ -695,8 +695,9 @@ class _Attempt:
         first, *others = ticket.members
         if others and all((other[layer] == first[layer]).all() for other in others for layer in first):
             self.record.alert("equal", "all members found the same mask", where=(name, seed, ticket.round))
-        lost = 1 - masks.alive(ticket.mask) / max(1, masks.alive(ticket.before))
-        words = f"{100 * turning.sparsity[ticket.round]:.1f} % sparsity, {100 * lost:.1f} % of what was left removed"
+        words = f"{100 * turning.sparsity[ticket.round]:.1f} % sparsity"
+        if lost := 1 - masks.alive(ticket.mask) / max(1, masks.alive(ticket.before)):
+            words += f", {100 * lost:.1f} % of what was left removed"
         self.record.log("info", f"{name} seed {seed} round {ticket.round}: ticket at {words}")
         self._arms_of(turning, ticket.round)
         self._wake(turning)
@@ -705,6 +706,10 @@ class _Attempt:
         """A search has reached its target: levels beyond its last ticket take that ticket."""
         turning.ended = True
         last = max(turning.tickets, default=0)
+        follows = turning.context.leader
+        if follows and last and not turning.context.finished(turning.tickets[last].mask, last):
+            name, seed = turning.key
+            self.record.log("info", f"{name} seed {seed}: ends after round {last}, with {follows}, which it follows")
         for name, arm in self.experiment.arms.items():
             held = last and turning.key[0] in self.experiment.tickets_of(arm)
             if held and any(level > turning.sparsity[last] for level in arm.at or ()):

@@ -125,7 +125,8 @@ def judged(check: Contrast, this: str, that: str, pairs: Sequence[Any], query: s
     verdict = judge(figures["figure"], half, len(pairs), check.tolerance)
     noise = sampling((_mean(pairs, f"{side}_accuracy") for side in ("this", "that")), pairs[0]["count"])
     words = (
-        f"{over} {_where(check, pairs)}: {plus_minus(differences)} points over {len(pairs)} seeds; {WORDS[verdict]}"
+        f"{over} {where(pairs, check.match)}: {plus_minus(differences)} points over {len(pairs)} seeds;"
+        f" {WORDS[verdict]}"
         f" (one image is worth {100 / pairs[0]['count']:.2f})"
     )
     return Answer(
@@ -140,13 +141,17 @@ def judged(check: Contrast, this: str, that: str, pairs: Sequence[Any], query: s
     )
 
 
-def _where(check: Contrast, pairs: Sequence[Any]) -> str:
+def where(pairs: Sequence[Any], match: str = "sparsity") -> str:
     """At which sparsity, and what else the tickets have in common."""
     this, that = (_mean(pairs, name) for name in ("sparsity", "that_sparsity"))
     at = f"at {100 * (this or that):.1f} %"
-    if check.match == "sparsity":
-        return f"{at} sparsity" if abs(this - that) < 0.001 or not this or not that else f"{at} and {100 * that:.1f} %"
-    unit = check.match.replace("-", " ")
+    if match == "sparsity":
+        return (
+            f"{at} sparsity"
+            if abs(this - that) < 0.001 or not this or not that
+            else f"{at} and {100 * that:.1f} % sparsity"
+        )
+    unit = match.replace("-", " ")
     paid = " and ".join(f"{_mean(pairs, f'{side}_cost'):,.0f}" for side in ("this", "that"))
     return f"{at} against {100 * that:.1f} % sparsity ({paid} {unit})"
 

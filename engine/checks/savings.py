@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.checks import Answer, Asked, from_rows
-from engine.checks.contrast import apart, pairs_sql
+from engine.checks.contrast import apart, pairs_sql, where
 from engine.checks.verdicts import above, detectable, interval, literal, plus_minus, sampling
 from presets.schema import Savings
 from store.statistics import FEWEST_SEEDS
@@ -46,6 +46,8 @@ def answer(asked: Asked) -> list[Answer]:
     if not rows:
         words = f"no verdict: there is no ticket of {this} and of {that} that both arms trained"
         return [Answer("none", words, search, query=query)]
+    if not all(row["that_images"] for row in rows):
+        return [Answer("none", f"no verdict: {that} trains nothing, so nothing can be saved", search, query=query)]
     if why := apart("sparsity", rows):
         return [Answer("none", f"no verdict: {why}", search, seeds=len(rows), query=query)]
     return judged(check, search, rows, query)
@@ -57,7 +59,6 @@ def judged(check: Savings, search: str, rows: Sequence[Any], query: str) -> list
     differences = [row["difference"] for row in rows]
     matched = above(differences, -check.margin)
     verdict = {True: "passed", False: "failed", None: "undecided"}[matched] if len(rows) >= FEWEST_SEEDS else "none"
-    at = 100 * sum(row["sparsity"] for row in rows) / len(rows)
     paid, also = (
         "{:,.0f} against {:,.0f}".format(*(sum(row[f"{side}_{cost}"] for row in rows) / len(rows) for side in SIDES))
         for cost in ("images", "forward")
@@ -69,7 +70,7 @@ def judged(check: Savings, search: str, rows: Sequence[Any], query: str) -> list
         "none": f"no verdict from fewer than {FEWEST_SEEDS} seeds",
     }[verdict]
     words = (
-        f"saves {plus_minus(saved, 1)} % of the training images at {at:.1f} % sparsity ({paid}; forward only {also});"
+        f"saves {plus_minus(saved, 1)} % of the training images {where(rows)} ({paid}; forward only {also});"
         f" {meaning} (margin {check.margin:g})"
     )
     accuracies = (sum(row[f"{side}_accuracy"] for row in rows) / len(rows) for side in SIDES)

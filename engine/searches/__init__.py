@@ -28,7 +28,20 @@ from engine.measurements import Measurement
 from engine.networks import State, Weight, build, initialise, weights
 from engine.schedules import in_proportion, steps_per_epoch
 from engine.training import Result, Training
-from presets.schema import AnySearch, AtOnce, Experiment, Like, OneShot, Pruning, Recipe, Rewinding, Transfer, steps_of
+from presets.schema import (
+    AnySearch,
+    AtOnce,
+    Experiment,
+    Imp,
+    Like,
+    OneShot,
+    Prac,
+    Pruning,
+    Recipe,
+    Rewinding,
+    Transfer,
+    steps_of,
+)
 
 
 @dataclass(frozen=True)
@@ -107,7 +120,8 @@ class Ticket:
     samples: Tensor | None = None
     """int64: the training samples that the next round is to see, where they are chosen."""
     reasons: Tensor | None = None
-    """uint8: why each of them was (`prac.CET`, `prac.CEP`); 0 where its segment's set stayed as it was."""
+    """uint8: why each of them was (`prac.CET`, `prac.CEP`); 0 where its segment's set stayed as it was. None where they
+    were drawn at random."""
     hardest: tuple[tuple[tuple[int, str], ...], ...] = ()
     """By member, the samples that this round found hardest, and why, the hardest first."""
 
@@ -167,6 +181,14 @@ class Context:
         settings = self.settings
         assert isinstance(settings, Pruning)
         return settings
+
+    @property
+    def leader(self) -> str | None:
+        """The search whose counts, or sizes of sets, it takes round by round."""
+        settings = self.settings
+        if isinstance(settings, Prac):
+            return settings.sizes.like if settings.sizes else None
+        return settings.rate.like if isinstance(settings, Imp) and isinstance(settings.rate, Like) else None
 
     @cached_property
     def weights(self) -> list[Weight]:
@@ -301,7 +323,7 @@ class Context:
             job = job_of(number)
             results: list[Result] = yield Train(number, (job,))
             mask = {name: results[0].observed[f"mask.{name}"] for name in self.kinds}
-            yield Ticket(number, self.whole(), mask, (mask,), job.start, job.start_step)
+            yield Ticket(number, job.mask, mask, (mask,), job.start, job.start_step)
 
     def tickets(
         self, found: Iterable[Mask], start: State, step: int = 0, images: int | None = None

@@ -54,6 +54,8 @@ def search(context: Context) -> Search:
     start, step = yield from context.rewind_point()
     number, mask = context.begin()
     known = context.resumed.samples if context.resumed else None
+    if context.resumed and known is None:  # the search whose sizes it takes had ended
+        return
     sets = [part.samples for part in parts] if known is None else parted(known, parts)
     while not context.finished(mask, number):
         number += 1
@@ -67,24 +69,24 @@ def search(context: Context) -> Search:
         if len(parts) > 1:
             yield Step("overlap")
         before, mask = mask, masks.overlap(pruned)
-        counts = None
+        hard = tuple(
+            hardest(job.view.samples, result.observed["forgotten"]) for job, result in zip(jobs, results, strict=True)
+        )
         chosen: list[Chosen] = []
         if settings.sizes:
             counts = yield Sized(settings.sizes.like, number)
-            for member, part in enumerate(parts):
+            if counts is None:  # the other search ended before: there is no size to take any more
+                yield Ticket(number, before, mask, pruned, start, step, hardest=hard)
+                return
+            for member, (part, count) in enumerate(zip(parts, counts, strict=True)):
                 drawn = permutation(len(part.samples), context.seed, "subset", context.name, number, member)
-                chosen.append(_without_reasons(part.samples[drawn[: counts[member] if counts else None]].sort().values))
+                chosen.append(_without_reasons(part.samples[drawn[:count]].sort().values))
         else:
             for part, job, result in zip(parts, jobs, results, strict=True):
                 chosen.append((yield from _critical(context, part, job, result, mask, number)))
         sets = [samples for samples, _ in chosen]
         samples, reasons = united(chosen)
-        hard = [
-            hardest(job.view.samples, result.observed["forgotten"]) for job, result in zip(jobs, results, strict=True)
-        ]
-        yield Ticket(number, before, mask, pruned, start, step, samples, reasons, tuple(hard))
-        if settings.sizes and counts is None:  # the other search ended before: there is no size to take any more
-            return
+        yield Ticket(number, before, mask, pruned, start, step, samples, None if settings.sizes else reasons, hard)
 
 
 def sizes(context: Context, samples: Tensor) -> tuple[int, ...]:
@@ -98,11 +100,10 @@ def parted(samples: Tensor, parts: Sequence[View]) -> list[Tensor]:
     return [samples[torch.isin(samples, part.samples)] for part in parts]
 
 
-def united(sets: Sequence[Chosen]) -> tuple[Tensor, Tensor | None]:
-    """Disjoint sets as one, int64 indices in rising order; its uint8 reasons, None where no sample has one."""
+def united(sets: Sequence[Chosen]) -> Chosen:
+    """Disjoint sets as one."""
     samples, order = torch.cat([samples for samples, _ in sets]).sort()
-    reasons = torch.cat([reasons for _, reasons in sets])[order]
-    return samples, reasons if reasons.any() else None
+    return samples, torch.cat([reasons for _, reasons in sets])[order]
 
 
 def _without_reasons(samples: Tensor) -> Chosen:

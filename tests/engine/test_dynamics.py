@@ -63,6 +63,19 @@ def test_a_ticket_of_a_moving_mask_costs_one_training_and_its_arm_no_more(bench,
             for number in range(1, rounds + 1):
                 assert evaluated[name, seed, number] == keys[name, seed, number]
     assert {row[7] for row in science["rounds"] if row[0] in ("gmp", "set", "rigl")} == {2 * 1197}
+    cost = "SELECT DISTINCT images, images_with_evaluation FROM cost_by_round WHERE run = :run AND search = '{}'"
+    for name in ("gmp", "set", "rigl"):
+        assert bench.rows(cost.format(name), whole) == [(2 * 1197, 2 * 1197)], "whatever other sparsities there are"
+
+
+def test_a_mask_that_moves_at_equal_counts_removes_nothing(bench, whole):
+    rows = "SELECT s.name, r.round, sum(l.before), sum(l.alive), r.remaining FROM rounds r JOIN searches s"
+    rows += " ON s.id = r.search JOIN layers l ON l.round = r.id AND l.member IS NULL AND l.prunable"
+    found = bench.rows(f"{rows} WHERE s.run = :run AND s.method IN ('set', 'rigl', 'gmp') GROUP BY r.id", whole)
+    assert len(found) == 3 * 5
+    for name, _, before, alive, remaining in found:
+        assert alive == remaining
+        assert (before > alive) if name == "gmp" else (before == alive)
 
 
 def test_the_forecast_is_what_was_trained(bench, whole):

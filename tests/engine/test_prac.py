@@ -176,6 +176,8 @@ def test_random_sets_are_as_large_as_anothers_and_differ_by_round():
     assert all(ticket.reasons is None for ticket in tickets)
     tickets, jobs, _ = turn(spec, "drawn", counts={1: (300,)})
     assert len(tickets) == len(jobs) == 2, "it ends with the other search"
+    assert tickets[1].samples is None, "there is no set for a round that will not be"
+    assert turn(spec, "drawn", counts={1: (300,)}, resumed=tickets[1])[:2] == ([], []), "nor when it goes on"
 
 
 def test_masks_are_pruned_and_weights_go_back_as_in_imp():
@@ -209,14 +211,14 @@ def test_the_hardest_samples_come_first_with_why():
 def test_a_saving_counts_only_where_accuracy_is_not_inferior_within_the_margin(differences, verdict):
     check = Savings(method="savings", this=Side(arm="t", search="a"), that=Side(arm="t", search="b"), at=0.5)
     rows = [
-        {"difference": d, "this_images": 25, "that_images": 100, "sparsity": 0.5, "count": 300,
+        {"difference": d, "this_images": 25, "that_images": 100, "sparsity": 0.5, "that_sparsity": 0.52, "count": 300,
          "this_accuracy": 0.9, "that_accuracy": 0.9, "this_forward": 5000, "that_forward": 60}
         for d in differences
     ]  # fmt: skip
     head, held = judged(check, "a/b", rows, "")
     assert (head.verdict, held.verdict) == (verdict, verdict)
     assert head.figure == 75.0
-    assert "at 50.0 % sparsity (25 against 100; forward only 5,000 against 60); " in head.sentence
+    assert "at 50.0 % and 52.0 % sparsity (25 against 100; forward only 5,000 against 60); " in head.sentence
     assert held.figure == pytest.approx(sum(differences) / len(differences))
 
 
@@ -328,7 +330,7 @@ def test_a_set_is_parted_by_segment_and_united_again(data):
     assert sizes(Context(spec, "prac", 0, DATA), samples) == tuple(map(len, sets))
     again, why = united([(own, reasons[torch.isin(samples, own)].to(torch.uint8)) for own in sets])
     assert torch.equal(again, samples)
-    assert why.tolist() == reasons.tolist() if reasons.any() else why is None
+    assert why.tolist() == reasons.tolist()
 
 
 def test_random_sets_are_drawn_segment_by_segment_and_a_search_goes_on_from_them_parted():
@@ -494,6 +496,19 @@ def test_sets_are_files_whose_counts_are_rows(bench, whole):
     [(count, reason)] = bench.rows(shown, whole)
     assert count > 0
     assert reason.startswith("forgotten")
+
+
+def test_a_training_that_ends_early_has_the_steps_that_it_took(bench):
+    stop = {"epsilon": 0.99, "window": 1, "armed": False}
+    imp = {"method": "imp", "rate": {"conv": 0.2}, "rounds": 1, "rewind": "5 steps", "stop": stop}
+    run = bench.create(SPEC | {"seeds": [0], "searches": {"imp": imp}, "checks": {}})
+    bench.finish(run)
+    rows = "SELECT start_step, steps, images FROM trainings WHERE run = :run ORDER BY id"
+    point, ended, arm = bench.rows(rows, run)
+    assert point[:2] == (0, 5)
+    assert ended[:2] == (5, 2 * 19 - 5), "the first distance is that of the second epoch"
+    assert ended[2] == 2 * 1197 - 5 * 64
+    assert arm[:2] == (5, 6 * 19 - 5)
 
 
 def test_what_is_seen_is_what_is_charged_and_a_saving_is_told(bench, whole):
