@@ -20,7 +20,7 @@ def lines(rows: Rows, columns: int) -> list[str]:
     compared = next((row["plain"] for row in rows if row["plain"]), None)
     words = "training samples that a round chose for the next, and why (training: forgotten or never learned; pruning:"
     words += " answered otherwise by the sparse network); images of the search up to that round"
-    words += f", those of {compared}, and how many fewer" if compared else ""
+    words += f", those of {compared} up to as many rounds, and how many fewer" if compared else ""
     found = wrapped(f"{words}; means over seeds", columns, 0, 2)
     for search, group in itertools.groupby(rows, key=lambda row: row["search"]):
         found += ["", *_search_lines(search, list(group), compared, columns)]
