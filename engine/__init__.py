@@ -17,9 +17,10 @@ It reads an experiment from the store and writes everything that happens back in
 - `vision` the one door to torchvision
 
 A new method is one file in `searches/` (a generator of trainings, see its docstring), its settings as one class in
-`presets/schema.py`, one preset and one test; a new check the same in `checks/`. A network is one file in `networks/`
-and a line in its table, a source of images one file in `data/` and a line in its. What does not belong here: anything
-that people see (`tui`), any SQL that only people ask (`store`).
+`presets/schema/searches/`, one preset and one test; a new check one in `checks/`, its settings in
+`presets/schema/checks.py`. A network is one file in `networks/` and a line in its table, a source of images one file in
+`data/` and a line in its. What does not belong here: anything that people see (`tui`), any SQL that only people ask
+(`store`).
 """
 
 import os
