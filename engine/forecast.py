@@ -289,8 +289,8 @@ def _searched(
     step = steps_of(settings.rewind, per_epoch) if isinstance(settings, Rewinding) else 0
     tail = recipe.epochs * images - step * images // per_epoch
     found: dict[Name, int] = {("point", recipe, data, step, seed): step * images // per_epoch} if step else {}
-    stops = isinstance(settings, Rewinding) and settings.stop is not None
-    if isinstance(settings, Prac) or (stops and not isinstance(settings, OneShot)):  # no arm's training is the same
+    stops = isinstance(settings, Rewinding | Hybrid) and settings.stop is not None
+    if isinstance(settings, Prac) or (stops and not isinstance(settings, AtOnce)):  # no arm's training is the same
         parts = settings.members
         for number in path:
             seen = spent.images.get(number, round(tail * (spent.share if number > min(path) else 1.0)))

@@ -32,6 +32,7 @@ from presets.schema import (
     AnySearch,
     AtOnce,
     Experiment,
+    Hybrid,
     Imp,
     Like,
     OneShot,
@@ -255,15 +256,19 @@ class Context:
     def _stop(self, recipe: Recipe, per_epoch: int) -> tuple[Hook, ...]:
         """What ends a training early, where the search asks for it."""
         settings = self.settings
-        if not isinstance(settings, Rewinding) or settings.stop is None:
+        if not isinstance(settings, Rewinding | Hybrid) or settings.stop is None:
             return ()
-        if isinstance(settings, OneShot):
-            rates = dict.fromkeys(self.kinds.values(), settings.sparsity[-1])
-        else:
-            rates = self.pruning.rates()
-        pools = tuple(masks.pools(self.kinds, rates, settings.scope))
         stop = settings.stop
-        return (EarlyStop(pools, stop.epsilon, stop.window, stop.armed, steps_of(recipe.warmup, per_epoch)),)
+        if isinstance(settings, Hybrid):
+            kept = self.counts(settings.ratios, settings.sparsity[-1])
+            sizes = {weight.name: weight.count for weight in self.weights}
+            pools: list[tuple[float, tuple[str, ...]]] = [(1 - kept[name] / sizes[name], (name,)) for name in kept]
+        elif isinstance(settings, OneShot):
+            rates = dict.fromkeys(self.kinds.values(), settings.sparsity[-1])
+            pools = masks.pools(self.kinds, rates, settings.scope)
+        else:
+            pools = masks.pools(self.kinds, self.pruning.rates(), settings.scope)
+        return (EarlyStop(tuple(pools), stop.epsilon, stop.window, stop.armed, steps_of(recipe.warmup, per_epoch)),)
 
     def rewind_point(self) -> Generator[Request, Any, tuple[State, int]]:
         """Weights and step that every round goes back to: W_0, or W_k trained once on all the data.

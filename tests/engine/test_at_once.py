@@ -82,6 +82,18 @@ def test_hybrid_keeps_each_layers_largest_at_the_rules_counts_and_starts_from_wh
     assert ticket.start_step == 0, "its schedule begins anew"
 
 
+def test_a_hybrids_training_ends_when_the_mask_that_its_counts_would_keep_rests():
+    stop = {"epsilon": 0.5, "window": 2, "armed": False}
+    spec = experiment(s={"method": "hybrid", "sparsity": [0.5, 0.7], "stop": stop})
+    context, tickets, [request, _], _ = turn(spec, "s")
+    [hook] = request.members[0].hooks
+    expected = context.counts("smart-ratio", 0.7)
+    assert {name: masks.alive(context.whole(), [name]) for name in expected} == {
+        name: masks.due(rate, masks.alive(context.whole(), [name])) + expected[name] for rate, [name] in hook.pools
+    }
+    assert len(tickets) == 2
+
+
 def test_random_tickets_differ_between_seeds_and_sparsities_and_start_from_the_initialisation():
     spec = experiment(s={"method": "random", "sparsity": [0.5, 0.6]})
     _, [first, second], _, _ = turn(spec, "s")

@@ -249,8 +249,8 @@ FLIPS["searches.prac.split"] = (PRAC | {"searches.x.segments": 2}, {"searches.x.
 FLIPS["searches.prac.of"] = (PRAC | UNTIL, {"searches.x.of": "total"})
 RESTS = {"epsilon": 0.9, "window": 1, "armed": False}
 STOPS = {"searches.imp.stop": RESTS, "recipe.epochs": 4}
-for name, search in (("imp", "imp"), ("colt", "colt"), ("one-shot", "x")):
-    beside = {"searches.x": {"method": "one-shot", "sparsity": [0.5]}} if search == "x" else {}
+for name, search in (("imp", "imp"), ("colt", "colt"), ("one-shot", "x"), ("hybrid", "x")):
+    beside = {"searches.x": {"method": name, "sparsity": [0.5]}} if search == "x" else {}
     beside |= {"recipe.epochs": 4}
     FLIPS[f"searches.{name}.stop"] = (beside, {f"searches.{search}.stop": RESTS})
 for key, value in {"epsilon": 0.0001, "window": 2, "armed": True}.items():

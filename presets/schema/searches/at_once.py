@@ -81,6 +81,7 @@ class Hybrid(AtOnce):
 
     method: Literal["hybrid"]
     ratios: Ratios = Field("smart-ratio", description="How many weights each layer keeps.")
+    stop: Stop | None = Field(None, description="End the training early, when the mask of the last sparsity rests.")
 
 
 class Regrowing(AtOnce):
