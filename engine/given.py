@@ -111,7 +111,9 @@ def chosen_by(subset: Subset, db: Path | None) -> Chosen:
         raise NotGiven(f"run: {subset.run} has chosen no samples: only prac searches do")
     name = subset.search or (names[0] if len(names) == 1 else None)
     if name not in names:
-        raise NotGiven(f"search: {subset.run} has sets of {', '.join(names)}: name one of them")
+        raise NotGiven(
+            f"search: {subset.run} has sets of {', '.join(names)}: name one of them, as in {subset.run}@{names[0]}"
+        )
     rounds = {row["round"]: row["samples"] for row in sets if row["search"] == name}
     number = subset.round or max(rounds)
     if number not in rounds:
@@ -127,7 +129,7 @@ def fitting(chosen: Chosen, data: Dataset) -> Tensor:
         NotGiven: they number the samples of other data.
     """
     if chosen.data != data.identity:
-        raise NotGiven("data.subset: its samples were chosen from other data, or from this one varied otherwise")
+        raise NotGiven("run: its samples were chosen from other data, or from this one varied otherwise")
     return chosen.samples
 
 

@@ -99,8 +99,11 @@ def seen_by(settings: Searching, data: Dataset, experiment: Experiment, db: Path
         return data
     samples = None
     if settings.data.subset:
-        chosen = chosen_by(settings.data.subset, db)
-        samples = fitting(chosen, data) if data.there else chosen.samples
+        try:
+            chosen = chosen_by(settings.data.subset, db)
+            samples = fitting(chosen, data) if data.there else chosen.samples
+        except NotGiven as error:
+            raise NotGiven(f"data.subset.{error}") from None
     return replace(corrupted(replace(data, there=False), experiment.data, settings.data, samples), there=data.there)
 
 

@@ -579,7 +579,10 @@ def test_a_set_serves_another_run_of_another_network_which_holds_on_to_its_file(
     ("subset", "words"),
     [
         ({"run": "nobody"}, "no run has the id 'nobody'"),
-        ({"run": "WHOLE"}, "has sets of prac, drawn: name one of them"),
+        (
+            {"run": "WHOLE"},
+            "searches.imp.data.subset.search: WHOLE has sets of prac, drawn: name one of them, as in WHOLE@prac",
+        ),
         ({"run": "WHOLE", "search": "imp"}, "has sets of prac, drawn"),
         ({"run": "WHOLE", "search": "prac", "round": 9}, "has no set of round 9 of prac (it has 1, 2, 3)"),
     ],
@@ -589,7 +592,7 @@ def test_a_set_that_is_not_there_is_refused_in_one_line(bench, whole, subset, wo
     searches = {"imp": {"method": "imp", "rate": {"conv": 0.2}, "rounds": 1, "data": {"subset": subset}}}
     done = plan(SPEC | {"searches": searches, "checks": {}}, "--db", str(bench.db))
     assert done.returncode == 2
-    assert words in done.stderr
+    assert words.replace("WHOLE", whole) in done.stderr
     assert done.stderr.count("\n") == 1
 
 
