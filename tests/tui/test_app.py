@@ -372,6 +372,20 @@ def test_sets_are_stacked_by_what_they_are_made_of_beside_images_seen(traced, si
     drive(traced, scenario, size)
 
 
+def test_a_seed_that_has_chosen_none_yet_is_not_sent_to_its_own_search(traced):
+    conn = sqlite3.connect(traced)
+    with conn:
+        conn.execute("DELETE FROM sets WHERE round IN (SELECT id FROM rounds WHERE seed = 1)")
+    conn.close()
+
+    async def scenario(app, pilot):
+        await open_run(app, pilot)
+        await pilot.press("8", "down")
+        await until(pilot, lambda: "colt has chosen no samples with seed 1 yet" in panel(app, 8))
+
+    drive(traced, scenario)
+
+
 def test_the_hardest_samples_are_drawn_where_there_is_room_and_asked_for_once_a_round(traced, monkeypatch):
     asked: list[tuple[object, ...]] = []
 

@@ -107,9 +107,11 @@ def _bars(scene: Scene, width: int, height: int) -> list[Text]:
     assert turn is not None
     own = [one for one in scene.view.chosen if (one.search, one.seed) == (turn.search, turn.seed)]
     if not own:
-        choosing = ", ".join(dict.fromkeys(one.search for one in scene.view.chosen))
-        words = f"{turn.search} has chosen no samples: up and down go to another search (those that have: {choosing})"
-        return note(words, width)
+        choosing = list(dict.fromkeys(one.search for one in scene.view.chosen))
+        words = f"{turn.search} has chosen no samples"
+        if turn.search in choosing:
+            return note(f"{words} with seed {turn.seed} yet", width)
+        return note(f"{words}: up and down go to another search (those that have: {', '.join(choosing)})", width)
     legend = _legend(own, width)
     rooms = max(height - 1 - len(legend), 1)
     at = next((i for i, one in enumerate(own) if one.round >= turn.round), len(own) - 1)
