@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from engine import cards
-from engine.cores import cores
+from engine.cores import cores, threads
 from engine.data import Dataset
 from engine.networks import build
 from engine.tuning import Way, way
@@ -168,7 +168,7 @@ def choose(experiment: Experiment, data: Dataset, device: str, images: int) -> P
     work = macs(build(experiment.network, data.shape, data.classes), data.shape) * experiment.recipe.batch
     if work < TINY_MACS:
         return Plan(device, min(cores(), most_at_once(experiment)), 1)
-    return Plan(device, 1, cores())
+    return Plan(device, 1, threads())
 
 
 def fastest(experiment: Experiment, data: Dataset, card: str, images: int) -> Way:

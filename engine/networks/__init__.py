@@ -79,9 +79,15 @@ class _Undrawn(TorchFunctionMode):
     """
 
     def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is Tensor.uniform_ or func is Tensor.normal_:
-            return args[0].zero_()
+        if func in _DRAWING:
+            drawn = args[0] if args else kwargs["tensor"]
+            drawn.detach().zero_()
+            return drawn
         return func(*args, **(kwargs or {}))
+
+
+_DRAWING = {Tensor.uniform_, Tensor.normal_, nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_}
+"""Those of torch.nn.init ask the mode themselves, and what they call then is not seen by it."""
 
 
 def weights(module: nn.Module) -> list[Weight]:

@@ -82,8 +82,12 @@ def images(case: Case) -> Dataset:
 
 
 def engine(case: Case, precision: str) -> Callable[[], float]:
-    """Seconds a step, in a process that is set up as the engine's workers are; it trains when it is asked to only."""
-    context = multiprocessing.get_context("spawn")
+    """Seconds a step, in a process that is set up as the engine's workers are; it trains when it is asked to only.
+
+    It is forked from one that has imported all this and done nothing else: each would take seconds for that alone.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
     ours, theirs = context.Pipe()
     context.Process(target=worker, args=(theirs, case, precision), daemon=True).start()
     theirs.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.cores import cores
+from engine.cores import cores, threads
 
 
 @pytest.fixture
@@ -49,6 +49,20 @@ def test_without_control_groups_the_binding_alone_counts(tmp_path: Path) -> None
 
 def test_here_there_is_at_least_one() -> None:
     assert 1 <= cores() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [(None, 0), ("1", 1), ("2,1", 2), ("1000000", 0), ("0", 0), ("", 0), ("-3", 0), ("many", 0)],
+)
+def test_a_process_computes_on_as_many_threads_as_cores_unless_the_user_wants_fewer(
+    monkeypatch: pytest.MonkeyPatch, wanted: str | None, expected: int
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if wanted is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", wanted)
+    monkeypatch.setattr("engine.cores.cores", lambda: 16)
+    assert threads() == (expected or 16)
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,16 @@ def test_every_network_of_the_presets_can_be_built():
     assert set(BUILDERS) == set(get_args(NetworkName))
 
 
+@every_network
+def test_a_network_that_is_only_built_draws_nothing(name):
+    before = torch.get_rng_state()
+    module = build(small(name), (3, 32, 32), 10)
+    assert torch.equal(torch.get_rng_state(), before)
+    layers = [layer for layer in module.modules() if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear)]
+    assert layers
+    assert not any(tensor.any() for layer in layers for tensor in layer.parameters())
+
+
 # Published sizes
 
 

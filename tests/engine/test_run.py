@@ -190,7 +190,8 @@ def test_late_rewinding_and_segments_survive_a_kill(bench):
     assert bench.rows(kept, first) == bench.rows(kept, second)
 
 
-def test_a_network_that_trains_on_several_threads_comes_to_its_end(bench):
+def test_a_network_that_trains_on_several_threads_comes_to_its_end(bench, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS")  # one for each core, as where nobody says how many
     recipe = {"epochs": 1, "batch": 598, "lr": 0.1}
     run = bench.create(
         recipe=recipe, network={"name": "conv3", "width": 0.5}, searches={}, arms={"dense": {}}, checks={}

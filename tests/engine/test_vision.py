@@ -12,6 +12,10 @@ from engine.networks import build
 from engine.vision import VisionMissing, torchvision
 from presets.schema import Network
 
+there = pytest.mark.skipif(
+    not (find_spec("torchvision") and find_spec("PIL")), reason="torchvision or pillow is not installed"
+)
+
 
 @pytest.fixture
 def importing(monkeypatch):
@@ -70,9 +74,29 @@ def test_operators_are_declared_once_when_the_import_lacks_them(importing, monke
     assert declared == [1]
 
 
-@pytest.mark.skipif(
-    not (find_spec("torchvision") and find_spec("PIL")), reason="torchvision or pillow is not installed"
-)
+def test_a_torchvision_that_wants_more_of_torchs_compiler_gets_it(importing):
+    package = ModuleType("torchvision")
+    importing(ImportError("cannot import name 'disable' from 'torch._dynamo' (unknown location)"), package)
+    assert torchvision("cifar10") is package
+
+
+@there
+def test_torchs_compiler_is_imported_once_it_is_used_and_not_by_torchvision():
+    code = (
+        "import sys\n"
+        "from engine.vision import torchvision\n"
+        "from_there = torchvision('resnet18').ops.roi_align.__globals__['is_compile_supported']\n"
+        "assert not [name for name in sys.modules if name.startswith('torch._dynamo')]\n"
+        "told = from_there('cpu')\n"
+        "import torch\n"
+        "assert told is torch._dynamo.utils.is_compile_supported('cpu')\n"
+        "assert torch._dynamo.is_compiling() is False\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@there
 def test_networks_import_torchvision_only_when_one_is_built_of_its_blocks_and_then_it_imports_without_a_warning():
     code = (
         "import sys\n"

@@ -47,6 +47,9 @@ def short(name: str, source: str = "") -> Experiment:
         spec["recipe"]["milestones"] = ["1 steps"]
     if spec["data"]["name"] == "glyphs":
         spec["data"]["images"] = max(120, 6 * spec["data"].get("classes", 10))
+        if spec["data"]["fraction"] == 1.0:
+            spec["data"]["fraction"] = 0.5
+            spec["recipe"]["batch"] //= 2  # as many steps of half the samples
     else:
         spec["data"]["fraction"] = 0.1
     for arm in spec["arms"].values():
