@@ -2,8 +2,11 @@
 
 import pytest
 
+from engine import plan
+from engine.data import load
+from engine.devices import Plan, macs
 from engine.forecast import Cost, Unreachable, cost, nearest, search_forecast
-from engine.networks import Weight
+from engine.networks import Weight, build
 from presets.schema import Experiment
 
 WEIGHTS = [Weight("a", "conv", (100_000,)), Weight("n", "norm", (1000,)), Weight("h", "head", (9000,))]
@@ -105,3 +108,26 @@ def test_controls_cost_what_they_train_at_the_levels_they_name():
 def test_the_nearest_ticket_of_two_equally_near_is_the_earlier():
     assert nearest([0.5], {1: 0.4, 2: 0.6}) == {1}
     assert nearest([0.5, 0.9], {1: 0.2, 2: 0.45, 3: 0.7}) == {2, 3}
+
+
+def test_a_large_batch_is_forecast_from_parts_of_it(monkeypatch: pytest.MonkeyPatch):
+    spec = experiment()
+    spec = spec.model_copy(update={"recipe": spec.recipe.model_copy(update={"batch": 256})})
+    data = load(spec.data)
+    layout = Plan("cpu", 1, 1)
+    a_batch = 256 * macs(build(spec.network, data.shape, data.classes), data.shape)
+    taken, peak = [], [1000]
+
+    def steps(trainer, experiment, data, batch: int) -> float:
+        taken.append(batch)
+        peak[0] = 5000 + 30 * batch
+        return 0.5 * batch
+
+    monkeypatch.setattr(plan, "_seconds_a_step", steps)
+    monkeypatch.setattr(plan, "_peak_bytes", lambda: peak[0])
+    for most, sizes in ((a_batch, [256]), (a_batch // 4, [16, 64])):
+        taken.clear()
+        peak[0] = 1000
+        monkeypatch.setattr(plan, "MOST_MACS", most)
+        assert plan.calibrate(spec, data, layout) == (0.5, 5000 + 30 * 256 - 1000)
+        assert taken == sizes
