@@ -19,8 +19,10 @@ from store.errors import NoStore
 from store.files import object_path
 
 TICKETS = """
-SELECT r.seed, r.round, r.images, r.images_forward, t.mask, t.start
-FROM rounds AS r LEFT JOIN tickets AS t ON t.round = r.id WHERE r.search = ? ORDER BY r.seed, r.round
+SELECT r.seed, r.round, c.images, c.images_forward, t.mask, t.start
+FROM searches AS s JOIN rounds AS r ON r.search = s.id JOIN tickets AS t ON t.round = r.id
+JOIN cost_by_round AS c ON c.run = s.run AND c.search = s.name AND c.seed = r.seed AND c.round = r.round
+WHERE s.id = ? ORDER BY r.seed, r.round
 """
 
 
@@ -61,9 +63,9 @@ def tickets_of(settings: Transfer, seed: int, db: Path | None) -> tuple[Given, .
     finally:
         reader.close()
     own = [row for row in rows if row["seed"] == seed]
-    rounds = [row["round"] for row in own if row["mask"]]
+    rounds = [row["round"] for row in own]
     if not rounds:
-        there = sorted({row["seed"] for row in rows if row["mask"]})
+        there = sorted({row["seed"] for row in rows})
         raise NotGiven(f"run: {settings.run} has no tickets of seed {seed} (it has {_listed(there)})")
     if settings.round is not None and settings.round not in rounds:
         raise NotGiven(f"round: {settings.run} has no round {settings.round} of {name} (it has {_listed(rounds)})")
@@ -71,10 +73,10 @@ def tickets_of(settings: Transfer, seed: int, db: Path | None) -> tuple[Given, .
     tickets: list[Given] = []
     images = forward = 0
     for row in own:
-        images, forward = images + row["images"], forward + row["images_forward"]
-        if row["mask"] and settings.round in (None, row["round"]):
-            tickets.append(Given(row["round"], read(row["mask"]), read(row["start"]), images, forward))
-            images = forward = 0
+        if settings.round in (None, row["round"]):
+            since = row["images"] - images, row["images_forward"] - forward
+            tickets.append(Given(row["round"], read(row["mask"]), read(row["start"]), *since))
+            images, forward = row["images"], row["images_forward"]
     return tuple(tickets)
 
 

@@ -62,7 +62,7 @@ def contexts(experiment: Experiment, data: Dataset, db: Path | None) -> dict[tup
     for name, settings in experiment.searches.items():
         for seed in experiment.seeds:
             try:
-                context = Context(experiment, name, seed, seen_by(settings, data, experiment, db))
+                context = Context(experiment, name, seed, seen_by(settings, data, experiment, db), whole_data=data)
                 if isinstance(settings, Transfer):
                     context.given = tickets_of(settings, seed, db)
                     fitted(context.given[0].start, context.initial())

@@ -707,7 +707,7 @@ class _Attempt:
         turning.ended = True
         last = max(turning.tickets, default=0)
         follows = turning.context.leader
-        if follows and last and not turning.context.finished(turning.tickets[last].mask, last):
+        if follows and self.begun and not turning.stuck and not turning.finished:
             name, seed = turning.key
             self.record.log("info", f"{name} seed {seed}: ends after round {last}, with {follows}, which it follows")
         for name, arm in self.experiment.arms.items():

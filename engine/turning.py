@@ -36,6 +36,12 @@ class Turning:
         return by_rounds and ticket is not None and masks.alive(ticket.mask) == masks.alive(ticket.before)
 
     @property
+    def finished(self) -> bool:
+        """Whether a search by rounds has reached its own target."""
+        last = max(self.tickets, default=0)
+        return last > 0 and self.context.finished(self.tickets[last].mask, last)
+
+    @property
     def share(self) -> float:
         """Share of the training data that the next round sees, as far as it is known."""
         ticket = self.tickets.get(max(self.tickets, default=0))

@@ -18,6 +18,8 @@ from engine.checks.verdicts import above, detectable, interval, literal, plus_mi
 from presets.schema import Savings
 from store.statistics import FEWEST_SEEDS
 
+SIDES = ("this", "that")
+
 COSTS = """
 WITH pairs AS ({pairs})
 SELECT p.*, a.images AS this_images, b.images AS that_images,
@@ -27,9 +29,6 @@ JOIN cost_by_round AS a ON a.run = :run AND a.search = :this_search AND a.seed =
 JOIN cost_by_round AS b ON b.run = :run AND b.search = :that_search AND b.seed = p.seed AND b.round = p.that_round
 ORDER BY p.seed
 """
-
-
-SIDES = ("this", "that")
 
 
 @from_rows
@@ -70,7 +69,7 @@ def judged(check: Savings, search: str, rows: Sequence[Any], query: str) -> list
         "none": f"no verdict from fewer than {FEWEST_SEEDS} seeds",
     }[verdict]
     words = (
-        f"saves {plus_minus(saved, 1)} % of the training images {where(rows)} ({paid}; forward only {also});"
+        f"training images saved: {plus_minus(saved, 1)} % {where(rows)} ({paid}; forward only {also});"
         f" {meaning} (margin {check.margin:g})"
     )
     accuracies = (sum(row[f"{side}_accuracy"] for row in rows) / len(rows) for side in SIDES)

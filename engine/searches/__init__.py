@@ -129,7 +129,7 @@ class Ticket:
 
 @dataclass(frozen=True)
 class Given:
-    """A ticket of another run, and the images that its search saw for it since the one given before."""
+    """A ticket of another run, and the images that it cost there beyond the one given before."""
 
     round: int
     mask: Mask

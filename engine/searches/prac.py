@@ -22,7 +22,6 @@ from torch import Tensor
 from engine import masks
 from engine.data import View
 from engine.draws import permutation
-from engine.hooks import Hook
 from engine.hooks.best import BEST, Best
 from engine.hooks.forgetting import NEVER, Forgetting
 from engine.masks import Mask
@@ -54,7 +53,7 @@ def search(context: Context) -> Search:
     start, step = yield from context.rewind_point()
     number, mask = context.begin()
     known = context.resumed.samples if context.resumed else None
-    if context.resumed and known is None:  # the search whose sizes it takes had ended
+    if settings.sizes and number and (yield Sized(settings.sizes.like, number)) is None:
         return
     sets = [part.samples for part in parts] if known is None else parted(known, parts)
     while not context.finished(mask, number):
@@ -111,15 +110,13 @@ def _without_reasons(samples: Tensor) -> Chosen:
 
 
 def _dense(context: Context, start: State, step: int, part: View) -> Training:
-    """A member's training of the first round."""
+    """A member's training of the first round: one for all searches of equal settings, whether they use CEP or not."""
     assert isinstance(context.settings, Prac)
-    also: tuple[Hook, ...] = (Best(),) if context.settings.against == "best" else ()
-    return _training(context, start, context.whole(), step, part, part.samples, also)
+    job = _training(context, start, context.whole(), step, part, part.samples)
+    return replace(job, hooks=(*job.hooks, Best())) if context.settings.against == "best" else job
 
 
-def _training(
-    context: Context, start: State, mask: Mask, step: int, part: View, samples: Tensor, also: tuple[Hook, ...] = ()
-) -> Training:
+def _training(context: Context, start: State, mask: Mask, step: int, part: View, samples: Tensor) -> Training:
     """A member's training on its set, which it counts forgetting in. A set of a share of its segment takes that share
     of the iterations, since its epochs are so much shorter; "quadratic" makes them as much fewer, too."""
     settings = context.settings
@@ -129,8 +126,7 @@ def _training(
         view = replace(part, name=f"part of {part.name}", samples=samples)
         if settings.length == "quadratic":
             recipe = shortened(recipe, len(samples) / len(part.samples), context.per_epoch)
-    hooks = (Forgetting(), *also)
-    return context.training(with_head(context, start, part), mask, view, step, recipe=recipe, hooks=hooks)
+    return context.training(with_head(context, start, part), mask, view, step, recipe=recipe, hooks=(Forgetting(),))
 
 
 def hardest(samples: Tensor, forgotten: Tensor) -> tuple[tuple[int, str], ...]:

@@ -30,9 +30,13 @@ class Recipe(Part):
     schedule: Literal["constant", "step", "cosine"] = Field(
         "constant", description="Learning rate after warmup: constant, cut at milestones, or a half cosine to 0."
     )
-    milestones: tuple[Length, ...] = Field((), description="Where the step schedule cuts the learning rate.")
+    milestones: tuple[Length, ...] = Field(
+        (), description="Where the step schedule cuts the learning rate; steps are of all the data."
+    )
     gamma: float = Field(0.1, gt=0.0, le=1.0, description="Factor at each milestone.")
-    warmup: Length = Field("0 epochs", description="Linear rise of the learning rate from 0 at the start.")
+    warmup: Length = Field(
+        "0 epochs", description="Linear rise of the learning rate from 0 at the start; steps are of all the data."
+    )
     augment: Augment = Field(default_factory=Augment, description="Changes drawn for each training image.")
     precision: Literal["float32", "tf32", "bfloat16"] = Field(
         "float32",

@@ -7,9 +7,11 @@ import signal
 import pytest
 import torch
 
+from engine.given import tickets_of
 from engine.measurements.ensemble import Ensemble
 from engine.networks import build, initialise
 from engine.rig import Rig
+from presets.schema import Transfer
 from store.editing import request, set_state
 from tests.engine.running import Bench, plan
 from tests.engine.test_measurements import taken
@@ -66,6 +68,15 @@ def test_a_ticket_of_a_moving_mask_costs_one_training_and_its_arm_no_more(bench,
     cost = "SELECT DISTINCT images, images_with_evaluation FROM cost_by_round WHERE run = :run AND search = '{}'"
     for name in ("gmp", "set", "rigl"):
         assert bench.rows(cost.format(name), whole) == [(2 * 1197, 2 * 1197)], "whatever other sparsities there are"
+
+
+def test_who_takes_such_a_ticket_is_charged_with_its_training_alone(bench, whole):
+    taking = Transfer(method="transfer", run=whole, search="set")
+    assert [ticket.images for ticket in tickets_of(taking, 0, bench.db)] == [2 * 1197, 0], (
+        "for both so far, and for each"
+    )
+    [alone] = tickets_of(taking.model_copy(update={"round": 2}), 0, bench.db)
+    assert alone.images == 2 * 1197
 
 
 def test_a_mask_that_moves_at_equal_counts_removes_nothing(bench, whole):

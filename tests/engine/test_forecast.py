@@ -95,6 +95,15 @@ def test_a_search_that_goes_on_from_a_round_is_forecast_from_there():
     assert list(forecast.path) == [4, 5, 6, 7, 8]
 
 
+def test_a_training_that_may_end_early_is_no_arms_training():
+    hybrid = {"method": "hybrid", "sparsity": [0.5]}
+    whole, stopped = (
+        costs(experiment(s=hybrid | more), {("s", 0): {1: 0.5}}) for more in ({}, {"stop": {"epsilon": 0.1}})
+    )
+    assert (whole.trainings, stopped.trainings) == (2, 3), "without, the dense arm is what found the ticket"
+    assert whole.search == stopped.search == 3000
+
+
 def test_controls_cost_what_they_train_at_the_levels_they_name():
     spec = experiment(imp={"method": "imp", "rate": 0.2, "rounds": 3, "rewind": 1}).model_dump(mode="json")
     spec["arms"] = {

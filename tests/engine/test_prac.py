@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from engine import masks, searches
+from engine.checks.savings import answer as saved
 from engine.checks.savings import judged
 from engine.data import load
 from engine.hooks.best import BEST, Best
@@ -38,6 +40,10 @@ def experiment(**prac) -> Experiment:
             "searches": {"prac": {"method": "prac", "rounds": 3} | prac},
         }
     )
+
+
+WAVERING = Recipe(epochs=8, batch=64, lr=0.4)
+"""At so large a rate the best epoch on validation is not the last."""
 
 
 def turn(
@@ -99,11 +105,15 @@ def chosen(ticket: Ticket, bit: int) -> set[int]:
 
 @pytest.mark.parametrize("against", ["best", "first", "before"])
 def test_a_set_is_what_was_forgotten_and_what_the_sparse_network_answers_otherwise(against):
-    tickets, jobs, results = turn(experiment(against=against))
+    spec = experiment(against=against)
+    spec = spec.model_copy(update={"recipe": WAVERING if against == "best" else spec.recipe})
+    tickets, jobs, results = turn(spec)
     dense = results[jobs[0].key].state
     if against == "best":
         recipe = jobs[0].recipe.model_copy(update={"weights": "best"})
-        dense = Trainer(DATA).train(replace(jobs[0], recipe=recipe, hooks=())).state
+        best = Trainer(DATA).train(replace(jobs[0], recipe=recipe, hooks=()))
+        assert best.epoch_used < recipe.epochs, "or it is the last, and nothing is tested"
+        dense = best.state
     for number, (ticket, job) in enumerate(zip(tickets, jobs, strict=True), 1):
         result = results[job.key]
         forgotten = job.view.samples[result.observed["forgotten"] > 0]
@@ -498,10 +508,50 @@ def test_sets_are_files_whose_counts_are_rows(bench, whole):
     assert reason.startswith("forgotten")
 
 
+def test_sets_against_the_best_epoch_differ_from_those_against_the_last_and_random_ones_end_with_theirs(bench):
+    best = {"method": "prac", "rounds": 2, "use": "pruning"}
+    drawn = {"method": "prac", "rounds": 4, "sizes": {"like": "best"}}
+    searches = {"best": best, "first": best | {"against": "first"}, "drawn": drawn}
+    recipe = {"epochs": 8, "batch": 64, "lr": 0.4}
+    spec = SPEC | {"seeds": [0], "recipe": recipe, "searches": searches, "arms": {}, "checks": {}}
+    run = bench.create(spec)
+    bench.finish(run)
+    sets = {(name, number): rest for name, _, number, *rest in bench.science(run)["sets"]}
+    assert sets["best", 2][0] != sets["first", 2][0]
+    assert sets["best", 1][:4] == [1197, 0, 0, 0], "there is no sparse network yet: all stay"
+    assert [number for name, number in sets if name == "drawn"] == [1, 2], "no set for a round that will not be"
+    assert sets["drawn", 2][:4] == [sets["best", 2][0], None, None, None]
+    words = "SELECT message FROM log WHERE run = :run AND message LIKE '%which it follows'"
+    assert bench.rows(words, run) == [("drawn seed 0: ends after round 3, with best, which it follows",)]
+
+
+def test_runs_of_before_there_was_a_best_epoch_are_still_read():
+    searches = {"prac": {"method": "prac", "rounds": 1}}
+    searches["drawn"] = searches["prac"] | {"sizes": {"like": "prac"}}
+    spec = experiment().model_dump(mode="json") | {"searches": searches}
+    for search in spec["searches"].values():
+        search["against"] = "first"
+    assert Experiment.model_validate(spec).searches["drawn"].against == "first"
+    spec["searches"]["drawn"]["against"] = "before"
+    with pytest.raises(ValidationError, match="are not read with sizes"):
+        Experiment.model_validate(spec)
+
+
+def test_nothing_is_saved_over_a_search_that_trains_nothing():
+    check = Savings(method="savings", this=Side(arm="t", search="a"), that=Side(arm="t", search="b"), at=0.5)
+    asked = SimpleNamespace(settings=check, run="r", rows=lambda sql, values: [{"that_images": 0}])
+    with pytest.raises(StopIteration) as done:
+        next(saved(asked))
+    [told] = done.value.value
+    assert (told.verdict, told.figure) == ("none", None)
+    assert "b trains nothing" in told.sentence
+
+
 def test_a_training_that_ends_early_has_the_steps_that_it_took(bench):
     stop = {"epsilon": 0.99, "window": 1, "armed": False}
     imp = {"method": "imp", "rate": {"conv": 0.2}, "rounds": 1, "rewind": "5 steps", "stop": stop}
-    run = bench.create(SPEC | {"seeds": [0], "searches": {"imp": imp}, "checks": {}})
+    spec = SPEC | {"seeds": [0], "searches": {"imp": imp}, "checks": {}, "afresh": False, "keep": "all"}
+    run, taking = (bench.create(spec) for _ in range(2))
     bench.finish(run)
     rows = "SELECT start_step, steps, images FROM trainings WHERE run = :run ORDER BY id"
     point, ended, arm = bench.rows(rows, run)
@@ -509,6 +559,9 @@ def test_a_training_that_ends_early_has_the_steps_that_it_took(bench):
     assert ended[:2] == (5, 2 * 19 - 5), "the first distance is that of the second epoch"
     assert ended[2] == 2 * 1197 - 5 * 64
     assert arm[:2] == (5, 6 * 19 - 5)
+    bench.finish(taking)
+    assert bench.rows(rows, taking) == [point, ended, arm], "and where another run takes it"
+    assert bench.rows("SELECT DISTINCT taken_from FROM trainings WHERE run = :run", taking) == [(run,)]
 
 
 def test_what_is_seen_is_what_is_charged_and_a_saving_is_told(bench, whole):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from store.comparing import (
     Search,
     Side,
     Ticket,
+    _spent,
     compare,
     differing,
     reaching,
@@ -29,6 +31,7 @@ from store.comparing import (
 )
 from store.reading import Reader
 from store.statistics import mean_interval
+from store.writing import Writer
 from tests.program import FinishedRun
 
 
@@ -77,6 +80,21 @@ def test_costs_are_those_of_the_view(finished_run: FinishedRun, compared: Compar
     tickets = [(s.name, t) for s in compared.sides[0].searches for t in s.tickets]
     assert tickets
     assert all(t.images == cost[name, t.round] for name, t in tickets)
+
+
+def test_rounds_that_stand_alone_are_not_summed(path: Path, writer: Writer, new_run: Any):
+    run = new_run()
+    for name, apart in (("imp", 0), ("set", 1)):
+        settings = {"run": run, "name": name, "method": name, "settings": {}, "apart": apart}
+        row = {"search": writer.insert("searches", settings), "seed": 0, "step": "done", "started": "x", "images": 100}
+        row |= {"prunable": 10, "remaining": 8, "weights": 12, "weights_remaining": 10}
+        writer.insert_all("rounds", [row | {"round": number} for number in (1, 2)])
+    with Reader(path) as reader:
+        spent = _spent(reader, run)
+        view = {tuple(row.values())[:3]: row["images"] for row in reader.rows(
+            "SELECT search, seed, round, images FROM cost_by_round WHERE run = ?", (run,)
+        )}  # fmt: skip
+    assert spent == view == {("imp", 0, 1): 100, ("imp", 0, 2): 200, ("set", 0, 1): 100, ("set", 0, 2): 100}
 
 
 def test_the_dense_network_is_that_of_the_list_of_runs(finished_run: FinishedRun, compared: Comparison):

@@ -102,6 +102,18 @@ def test_curves_tell_steps_images_and_time_from_where_a_training_began(path: Pat
     assert rewound.train_loss == (None, None, None)
 
 
+def test_a_training_that_was_rewound_and_ended_early_still_tells_where_it_began(path: Path, writer: Writer, colt: str):
+    ended = {"train_images": 1197, "epochs": 8, "start_step": 27, "steps": 2 * 19 - 27}
+    writer.update("trainings", {"id": 2}, ended)
+    rest = {"lr": 0.1, "train_loss": 1.0, "train_accuracy": 0.5, "validation_loss": None, "validation_accuracy": None}
+    row = {"training": 2, "epoch": 2, "step": 38, "seconds": 0.5}
+    writer.put("epochs", row | rest, ("training", "epoch"))
+    view = Live(path).view(colt)
+    assert view is not None
+    assert view.turn is not None
+    assert (view.turn.curves[1].begun, view.turn.curves[1].images) == (27, (11 * 1197 // 19,))
+
+
 def test_curves_of_the_weights_to_rewind_to_end_at_their_step(path: Path, writer: Writer, colt: str):
     point = {"about": '{"what": "point"}', "train_images": 1197, "epochs": 30, "steps": 40, "images": 2522}
     writer.update("trainings", {"id": 1}, point)

@@ -148,6 +148,19 @@ def engine_at_work(path: Path) -> None:
         conn.execute(f"UPDATE attempts SET {', '.join(f'{name} = :{name}' for name in values)}", values)
 
 
+def test_searches_that_train_for_each_ticket_are_told_in_older_stores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "old.db"
+    older(path, 7, monkeypatch)
+    with closing(sqlite3.connect(path, isolation_level=None)) as conn:
+        for number, method in enumerate(("colt", "set", "rigl", "gmp"), 20):
+            conn.execute("INSERT INTO searches VALUES (?, 'r', ?, ?, '{}')", (number, method, method))
+    with closing(connect(path)) as conn:
+        found = dict(map(tuple, conn.execute("SELECT method, apart FROM searches")))
+    assert found == {"imp": 0, "colt": 0, "set": 1, "rigl": 1, "gmp": 1}
+
+
 def test_every_table_has_a_row_in_the_tests_of_every_schema(tmp_path: Path) -> None:
     with closing(connect(tmp_path / "new.db")) as conn:
         tables = {row[0] for row in conn.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tui.report import accuracy_series, published_series
+from tui.report import _costs, accuracy_series, published_series
 
 
 def row(search: str | None, arm: str, number: int | None, **more: Any) -> dict[str, Any]:
@@ -49,3 +49,9 @@ def test_published_tables_of_several_runs_are_drawn_once_where_they_are_equal():
     assert [(s.ys, s.colour) for s in published_series(one, other)] == [([94.0, 93.0], 0), ([50.0], 1)]
     assert len(published_series(one + table("hybrid", "hybrid", 0.9), one)) == 2
     assert published_series([], []) == []
+
+
+def test_what_images_count_is_said_where_each_ticket_has_a_training_of_its_own():
+    rows = [{"search": "imp", "apart": 0}, {"search": "set", "apart": 1}, {"search": "set", "apart": 1}]
+    assert _costs(rows[:1], 100) == ["images: of the search so far; +tickets: with training its tickets"]
+    assert "search so far (set: of the training that found the ticket); +tickets" in " ".join(" ".join(_costs(rows, 80)).split())

@@ -6,14 +6,17 @@ import csv
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from store.viewing import Trace, Turn
 from store.writing import Writer
 from tests.program import FinishedRun, Tombola
 from tests.tui.tracing import trace_all
 from tui import sets, traces
+from tui.app.widgets.traces import draw
 from tui.drawing import Series
 from tui.traces import Lane
 
@@ -74,6 +77,19 @@ def test_variants_of_a_kind_go_with_it_and_gradient_flow_is_drawn_by_powers_of_t
     assert traces.axis("gradient flow before") == ("gradient flow before, log10", (None, None))
     (same,) = traces.scaled("turnover", [Series("a", [1], [0.5], [0.1])])
     assert (same.ys, same.errors) == ([0.5], [0.1])
+
+
+def test_arms_stand_beside_the_search_by_their_names():
+    own = [Trace("gradient flow", "", 0, (0, 5), (40.0, 0.5)), Trace("gradient flow after", "", 0, (5,), (0.25,))]
+    arms = [Trace("gradient flow", "", 0, (0, 5), (0.01, 0.5), "ticket")]
+
+    def text(*found: Trace) -> str:
+        turn = Turn("gmp", 0, 1, members=1, traces=found)
+        scene = SimpleNamespace(view=SimpleNamespace(turn=turn), trace=0)
+        return "\n".join(line.plain for line in draw(scene, 80, 14))
+
+    assert "● whole network 0.5  ▲ after 0.25" in text(*own)
+    assert "● gmp 0.5  ▲ ticket 0.5  ■ after 0.25" in text(*own, *arms)
 
 
 def test_of_many_lines_the_last_and_first_rounds_of_each_search_are_drawn_and_the_others_named():

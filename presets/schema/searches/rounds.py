@@ -157,6 +157,7 @@ class Prac(Segmented):
 
     @model_validator(mode="after")
     def _random_sets_are_not_chosen(self) -> Prac:
-        if self.sizes and (self.use, self.forgotten, self.against) != ("both", 0, "best"):
+        # "first" is what runs of before there was "best" hold where nobody set it.
+        if self.sizes and ((self.use, self.forgotten) != ("both", 0) or self.against == "before"):
             raise ValueError("use, forgotten and against are not read with sizes: its sets are drawn at random")
         return self
