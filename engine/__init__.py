@@ -10,10 +10,11 @@ It reads an experiment from the store and writes everything that happens back in
   that watch, move masks or end it; `rig` the network that they are done on, its steps and CUDA graphs
 - `masks`, `ratios` (counts by layer), `optimizers`, `schedules`, `draws` the parts of a training; `networks/`, `data/`
   what is trained on what
-- `recording` rows; `tensors` files; `reuse` trainings and `given` tickets of other runs; `forecast` cost; `devices`
-  and `cores` layout; `heap` memory that is kept; `tuning` the fastest way on a card; `cards` the cards, who uses them,
-  and which are reserved; `machine` what card, processor, memory and disks do meanwhile; `guessing` what no network
-  may fall below
+- `recording` what happens, as rows; `outbox` how they reach a store that may be locked, full or damaged, and `alone`
+  that one engine has a run; `earlier` what an earlier attempt left; `versions` what made a figure; `tensors` files
+- `reuse` trainings and `given` tickets of other runs; `forecast` cost; `devices` and `cores` layout; `heap` memory that
+  is kept; `tuning` the fastest way on a card; `cards` the cards, who uses them, and which are reserved; `machine` what
+  card, processor, memory and disks do meanwhile; `guessing` what no network may fall below
 - `vision` the one door to torchvision
 
 A new method is one file in `searches/` (a generator of trainings, see its docstring), its settings as one class in

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from engine import tensors
+from engine import earlier, tensors
 from engine.recording import Recorder
 from store.errors import StoreError
 from store.files import aside_path
@@ -47,7 +47,7 @@ class Aside:
         self._files: dict[str, list[File]] = {}
         """By training, in the order of steps, its end last."""
         known = set()
-        for row in record.aside_before():
+        for row in earlier.aside(record):
             try:
                 known.add(aside_path(folder, row["path"]))
             except StoreError as error:

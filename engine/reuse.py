@@ -107,6 +107,16 @@ def conditions(plan: Mapping[str, Any], versions: Mapping[str, str]) -> tuple[di
     return {name: value for name, value in plan.items() if name not in SCHEDULING}, dict(versions)
 
 
+def figures_of(result: Result) -> dict[str, Any]:
+    """What a finished training came to, as columns of `trainings`."""
+    names = ("epoch_used", "images", "images_forward", "seconds")
+    columns = {name: getattr(result, name) for name in names}
+    for split in ("validation", "test"):
+        score = getattr(result, split)
+        columns |= {f"{split}_correct": score.correct, f"{split}_count": score.count, f"{split}_loss": score.loss}
+    return columns
+
+
 def result_of(row: Mapping[str, Any], state: State, seconds: float) -> Result:
     """The result that a row of a finished training holds the figures of."""
     validation, test = (

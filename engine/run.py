@@ -1,8 +1,8 @@
 """`python -m engine run`: one attempt at a run, from its first row or from where the last attempt ended.
 
 This process turns the searches, hands their trainings to workers, and stores what comes back: `trainings.py` says which
-are to be done, `workers.py` does them, `recording.py` writes. Searches of all seeds turn side by side, and a ticket is
-evaluated as soon as it is found.
+are to be done, `workers.py` does them, `recording.py` takes down what happens. Searches of all seeds turn side by side,
+and a ticket is evaluated as soon as it is found.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from engine import cards, checks, devices, masks, searches, tensors
+from engine import cards, checks, devices, earlier, masks, searches, tensors
 from engine.alone import Owned, Taken, alone, set_out, unowned, waits
 from engine.arms import arm_training, dense_training
 from engine.checks import Answer, Steps, answer
@@ -32,7 +32,8 @@ from engine.herald import STATES, Asked, Herald, heed, of_run, stand_down, unwin
 from engine.machine import Disk, Machine, Sample
 from engine.measurements import Measured
 from engine.networks import build, weights
-from engine.recording import Recorder, printed, versions
+from engine.outbox import printed
+from engine.recording import Recorder
 from engine.reuse import Elsewhere
 from engine.searches import Begun, Context, Follow, Given, Measure, Point, Sized, Step, Ticket, Train
 from engine.searches.colt import segments
@@ -40,6 +41,7 @@ from engine.searches.transfer import path as given_path
 from engine.training import Result, Trainer, Training
 from engine.trainings import Failed, Trainings
 from engine.turning import WAIT, Turning, told
+from engine.versions import versions
 from engine.workers import Pool, WorkerDied
 from presets.schema import (
     Arm,
@@ -151,8 +153,8 @@ def _ready(row: Row, last: dict[str, Any] | None, db: Path, files: Path, claim: 
     run_id = row["id"]
     experiment = Experiment.model_validate_json(row["spec"])
     try:
-        earlier = json.loads(last["plan"])["device"] if last else ""
-        where = devices.resolve(row["device"], hold=True, claim=claim, prefer=earlier, patience=LEAVING_SECONDS)
+        used = json.loads(last["plan"])["device"] if last else ""
+        where = devices.resolve(row["device"], hold=True, claim=claim, prefer=used, patience=LEAVING_SECONDS)
     except devices.Busy as busy:
         raise Failed(f"no card is free: {busy.users}; tombola resume {run_id} when one is") from None
     data = load(experiment.data)
@@ -516,7 +518,7 @@ class _Attempt:
                 self._recall(turning)
                 turning.steps = searches.start(turning.context)
                 self.turning[name, seed] = turning
-        self.evaluated = self.record.evaluated_before()
+        self.evaluated = earlier.evaluated(self.record)
         for seed in self.experiment.seeds:
             for arm, settings in self.experiment.arms.items():
                 if settings.ticket is None:
@@ -543,7 +545,7 @@ class _Attempt:
         """Tickets and rewind point that earlier attempts found; at first, the segments are written down."""
         context, settings = turning.context, turning.context.settings
         mask = context.begin()[1]
-        for row in self.record.tickets_before(*turning.key):
+        for row in earlier.tickets(self.record, *turning.key):
             roles = [self.record.object(row[role]) if row[role] else {} for role in ("mask", "start", "samples")]
             held = [tensors for tensors in roles if tensors is not None]
             if len(held) < len(roles):
@@ -556,7 +558,7 @@ class _Attempt:
                 row["round"], before, mask, (), start, row["start_step"], chosen.get("samples"), chosen.get("reasons")
             )
             turning.note(context.resumed)
-        point = self.record.point_before(*turning.key)
+        point = earlier.point(self.record, *turning.key)
         if point and (weights := self.record.object(point["sha256"])) is not None:
             context.point = Point(weights, point["step"])
         elif point:
@@ -589,7 +591,7 @@ class _Attempt:
         try:
             context.given = tickets_of(context.settings, context.seed, self.writer.path)
         except NotGiven as error:
-            taken = self.record.tickets_before(context.name, context.seed)
+            taken = earlier.tickets(self.record, context.name, context.seed)
             if not taken:
                 raise Failed(f"searches.{context.name}.{error}") from None
             context.given = tuple(

@@ -18,11 +18,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from engine import tensors
+from engine import earlier, tensors
 from engine.aside import Aside
 from engine.measurements import Measured, Measurement, Observed
 from engine.networks import State
-from engine.recording import Recorder, printed
+from engine.outbox import printed
+from engine.recording import Recorder
 from engine.reuse import Elsewhere, joined, parted, result_of
 from engine.training import Checkpoint, Epoch, NotFinite, Result, Score, Training, Unfit
 from engine.workers import Broken, NoRoom, Pool, Report, TrainingFailed
@@ -83,12 +84,12 @@ class Trainings:
         self._unsought: deque[str] = deque()
         self.carried = 0
         """Images of checkpoints that this attempt went on from and of trainings it took: done, but not by it."""
-        self._done = {row["key"]: result_of(row, {}, row["seconds"]) for row in record.done_before()}
+        self._done = {row["key"]: result_of(row, {}, row["seconds"]) for row in earlier.trainings(record)}
         self._given = set(self._done)
         self._told = False
         self._measuring: dict[str, _Measuring] = {}
         self._ready: deque[str] = deque()
-        self._measured = record.measured_before()
+        self._measured = earlier.measured(record)
 
     @property
     def open(self) -> bool:
@@ -239,7 +240,7 @@ class Trainings:
             if _fits(job, held[0]):
                 return held[0]
             self._aside.unfit_end(job.key, words)
-        state = self._record.kept_weights(job.key)
+        state = earlier.kept_weights(self._record, job.key)
         if state is None or not _fits(job, state):
             return None
         self._aside.keep_end(job.key, tensors.encode(state))

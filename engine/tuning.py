@@ -27,8 +27,8 @@ from engine.data import Dataset
 from engine.data.batches import MOST_OF_DEVICE
 from engine.networks import build, initialise
 from engine.networks.stacked import can_stack
-from engine.recording import code
 from engine.training import PATIENCE, Course, Trainer, Training
+from engine.versions import code
 from presets.schema import Experiment
 
 COUNTS = (1, 2, 4, 8)

@@ -37,17 +37,17 @@ TINY = SPEC | {
 
 ENGINE = """
 import json, sys, time
-from engine import recording
+from engine.recording import Recorder
 from engine.__main__ import main
 longest, changes, behind = 0.0, 0, 0
-flush = recording.Recorder.flush
+flush = Recorder.flush
 def timed(self, insist=False):
     global longest, changes, behind
     began = time.perf_counter()
     flush(self, insist)
     longest = max(longest, time.perf_counter() - began)
     changes, behind = self.writer.conn.total_changes, behind + bool(self.behind)
-recording.Recorder.flush = timed
+Recorder.flush = timed
 code = main()
 print(json.dumps([code, longest, changes, behind]))
 """

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import recording
+from engine import earlier, outbox
 from engine.alone import Owned
 from engine.recording import Recorder
 from presets.schema import Experiment
@@ -150,7 +150,7 @@ def test_a_stop_is_heard_while_the_store_is_locked(bench, whole, waiting):
 
 def test_a_check_that_could_not_read_the_store_is_not_answered(bench, whole):
     run = bench.create(LONG)
-    impatient = f"import engine.recording; engine.recording.PATIENCE_SECONDS = 0.5; {ENGINE}"
+    impatient = f"import engine.outbox; engine.outbox.PATIENCE_SECONDS = 0.5; {ENGINE}"
     engine = subprocess.Popen([sys.executable, "-P", "-c", impatient, *bench.running(run)], stdout=subprocess.DEVNULL)
     begun(bench, engine, run)
     spool = spool_of(bench, run)
@@ -211,8 +211,8 @@ def test_a_store_that_cannot_even_be_read_delays_a_run_and_lets_it_be_stopped(sh
 
 @pytest.fixture
 def recorder(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
-    monkeypatch.setattr(recording, "BUSY_SECONDS", 0.05)
-    monkeypatch.setattr(recording, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(outbox, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(outbox, "RETRY_SECONDS", 0.0)
     with Writer(bench.db) as writer:
         yield begin(bench, writer, bench.create())
 
@@ -286,11 +286,11 @@ def test_what_did_not_reach_the_disk_is_taken_in_once_and_so_is_what_comes_later
 def test_a_read_only_store_keeps_a_run_waiting_and_then_ends_it_with_a_reason(bench, recorder, monkeypatch):
     recorder.writer.conn.execute("PRAGMA query_only = ON")
     recorder.log("info", "kept")
-    monkeypatch.setattr(recording, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(outbox, "PATIENCE_SECONDS", 0.3)
     with pytest.raises(Unusable, match="cannot be written: it or its folder is read-only"):
         recorder.settle()
     began = time.monotonic()
-    monkeypatch.setattr(recording, "PATIENCE_SECONDS", 60)
+    monkeypatch.setattr(outbox, "PATIENCE_SECONDS", 60)
     monkeypatch.setattr(recorder, "_given_up", lambda: True)
     with pytest.raises(Unusable):
         recorder.settle()
@@ -301,18 +301,18 @@ def test_a_read_only_store_keeps_a_run_waiting_and_then_ends_it_with_a_reason(be
 
 
 def test_what_is_read_is_waited_for_until_a_request_to_stop(shared, monkeypatch):
-    monkeypatch.setattr(recording, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(outbox, "BUSY_SECONDS", 0.05)
     run = shared.create()
     with Writer(shared.db) as writer:
         record = begin(shared, writer, run)
         reads = (
-            record.done_before,
-            record.measured_before,
-            record.aside_before,
-            record.evaluated_before,
-            lambda: record.kept_weights("k"),
-            lambda: record.tickets_before("imp", 0),
-            lambda: record.point_before("imp", 0),
+            lambda: earlier.trainings(record),
+            lambda: earlier.measured(record),
+            lambda: earlier.aside(record),
+            lambda: earlier.evaluated(record),
+            lambda: earlier.kept_weights(record, "k"),
+            lambda: earlier.tickets(record, "imp", 0),
+            lambda: earlier.point(record, "imp", 0),
         )
         for read in reads:
             with ExitStack() as held:
@@ -339,7 +339,7 @@ def test_where_nothing_can_be_written_at_all_rows_wait_in_memory(bench, recorder
 
 
 def test_a_damaged_store_ends_no_training_and_says_what_it_is(tmp_path, monkeypatch):
-    monkeypatch.setattr(recording, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(outbox, "RETRY_SECONDS", 0.0)
     bench = Bench(tmp_path)
     run = bench.create()
     with Writer(bench.db) as writer:

@@ -188,10 +188,7 @@ def test_alike_trainings_are_handed_out_in_stacks_of_a_power_of_two(tmp_path, wa
     class Deaf:
         """A recorder that writes nothing."""
 
-        def done_before(self) -> list:
-            return []
-
-        def aside_before(self) -> list:
+        def rows(self, sql, params) -> list:
             return []
 
         def __getattr__(self, name: str):
