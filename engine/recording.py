@@ -346,8 +346,9 @@ class Recorder(Outbox):
             key = {"search": self.searches[search], "seed": seed, "round": number, "member": member}
             self.writer.delete("samples", key)
             self.writer.insert_all("samples", [key | {"sample": n, "reason": why} for n, why in samples])
+        self.writer.delete("sets", {"round": round_id})
         if size is not None:
-            self.writer.put("sets", {"round": round_id} | size, ("round",))
+            self.writer.insert("sets", {"round": round_id} | size)
         for table, rows in (("layers", layers), ("overlaps", overlaps)):
             self.writer.delete(table, {"round": round_id})
             self.writer.insert_all(table, [{"round": round_id} | row for row in rows])

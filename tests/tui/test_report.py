@@ -54,4 +54,6 @@ def test_published_tables_of_several_runs_are_drawn_once_where_they_are_equal():
 def test_what_images_count_is_said_where_each_ticket_has_a_training_of_its_own():
     rows = [{"search": "imp", "apart": 0}, {"search": "set", "apart": 1}, {"search": "set", "apart": 1}]
     assert _costs(rows[:1], 100) == ["images: of the search so far; +tickets: with training its tickets"]
-    assert "search so far (set: of the training that found the ticket); +tickets" in " ".join(" ".join(_costs(rows, 80)).split())
+    assert "search so far (set: of the training that found the ticket); +tickets" in " ".join(
+        " ".join(_costs(rows, 80)).split()
+    )
