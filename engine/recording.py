@@ -27,7 +27,6 @@ from engine.searches import Point, Ticket
 from engine.searches.prac import CEP, CET
 from engine.training import Epoch, Result, Training
 from presets.schema import AnyCheck, Experiment, Moving
-from store.connection import now
 from store.errors import Unusable
 from store.writing import Writer
 
@@ -260,14 +259,14 @@ class Recorder(Outbox):
             "remaining": remaining,
             "weights": sum(w.count for w in weights),
             "weights_remaining": remaining + uncounted,
-            "started": now(),
             "ended": None,
         }
         self._begin_round(row)
 
     @deferred
     def _begin_round(self, row: dict[str, Any]) -> None:
-        self.writer.put("rounds", row, ("search", "seed", "round"))
+        # A spool of before has it in the row.
+        self.writer.put("rounds", {"started": self.moment} | row, ("search", "seed", "round"))
 
     def members(self, search: str, seed: int, number: int, jobs: Sequence[Training]) -> None:
         """The round's trainings, which were asked for before this."""
