@@ -53,8 +53,14 @@ def there(data: Data) -> bool:
 
 
 def load(data: Data) -> Dataset:
-    """All images; their split is drawn evenly by class."""
+    """All images; their split is drawn evenly by class.
+
+    Raises:
+        DataError: they have not been drawn, or are not whole any more.
+    """
     name = _name(data)
+    if not lies_there(name):
+        raise DataError(f"{_words(data)} are not on this machine: a run with them draws them")
     held = read(name)
     train, validation, test = _split(data, held.labels)
     return Dataset(
@@ -63,10 +69,15 @@ def load(data: Data) -> Dataset:
     )  # fmt: skip
 
 
+def _words(data: Data) -> str:
+    size, classes, images = _asked(data)
+    return f"{images:,} glyphs of {classes} characters, {size} × {size}"
+
+
 def prepare(data: Data, say: Callable[[str], None]) -> None:
     """Draw the images into their folder."""
     size, classes, images = _asked(data)
-    say(f"drawing {images:,} glyphs of {classes} characters, {size} × {size}")
+    say(f"drawing {_words(data)}")
     labels = np.arange(images) % classes
     chunk = PIXELS // size**2
     with preparing(_name(data)) as draft:

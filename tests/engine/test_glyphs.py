@@ -154,3 +154,10 @@ def test_an_interrupted_drawing_leaves_nothing(monkeypatch, place):
 def test_too_few_images_for_the_classes_are_refused():
     with pytest.raises(DataError, match=r"200 classes need at least 1,200 images, not 1,000"):
         glyphs.facts(asked(images=1000, classes=200))
+
+
+def test_glyphs_that_are_not_there_are_said_not_to_be():
+    with pytest.raises(
+        DataError, match="^300 glyphs of 10 characters, 32 × 32 are not on this machine: a run with them"
+    ):
+        sets.load(asked(images=300))
