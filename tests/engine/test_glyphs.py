@@ -158,6 +158,6 @@ def test_too_few_images_for_the_classes_are_refused():
 
 def test_glyphs_that_are_not_there_are_said_not_to_be():
     with pytest.raises(
-        DataError, match="^300 glyphs of 10 characters, 32 × 32 are not on this machine: a run with them"
+        DataError, match=r"^300 glyphs of 10 characters, 32 × 32 are not on this machine: a run with them"
     ):
         sets.load(asked(images=300))
