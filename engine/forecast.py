@@ -13,7 +13,7 @@ from engine.hooks.flow import SAMPLE
 from engine.masks import due, pools
 from engine.measurements import STATISTICS
 from engine.networks import Weight
-from engine.schedules import steps_per_epoch
+from engine.schedules import steps_in_proportion, steps_per_epoch
 from engine.searches import leader, prunable, reached
 from presets.schema import (
     FRESH,
@@ -37,6 +37,7 @@ from presets.schema import (
     Recipe,
     Regrowing,
     Rewinding,
+    Searching,
     Snip,
     Solutions,
     Stability,
@@ -194,7 +195,7 @@ def cost(
     for seed in experiment.seeds:
         for name in experiment.searches:
             own = (spent or {}).get((name, seed), Spent())
-            searched |= _searched(experiment, name, seed, images[name], classes, sparsities[name, seed], own)
+            searched |= _searched(experiment, name, seed, images, classes, sparsities[name, seed], own)
         for arm_name, arm in experiment.arms.items():
             if arm.ticket is None:
                 recipe = experiment.recipe_of("", arm)
@@ -274,10 +275,16 @@ Name = tuple[object, ...]
 
 
 def _searched(
-    experiment: Experiment, name: str, seed: int, images: int, classes: int, path: Mapping[int, float], spent: Spent
+    experiment: Experiment,
+    name: str,
+    seed: int,
+    sizes: Mapping[str, int],
+    classes: int,
+    path: Mapping[int, float],
+    spent: Spent,
 ) -> dict[Name, int]:
-    """Images of each training that finds a search's tickets."""
-    settings = experiment.searches[name]
+    """Images of each training that finds a search's tickets. `sizes`: training images that searches see, "" all."""
+    settings, images = experiment.searches[name], sizes[name]
     if isinstance(settings, Transfer | RandomTickets):
         return {}
     if isinstance(settings, Snip | Grasp):
@@ -285,8 +292,7 @@ def _searched(
     recipe, data = experiment.recipe_of(name), settings.data
     if isinstance(settings, Moving):
         return {("moving", name, number, seed): recipe.epochs * images for number in path}
-    per_epoch = steps_per_epoch(images, recipe.batch)
-    step = steps_of(settings.rewind, per_epoch) if isinstance(settings, Rewinding) else 0
+    per_epoch, step = _rewound(settings, recipe, images, sizes[""])
     tail = recipe.epochs * images - step * images // per_epoch
     found: dict[Name, int] = {("point", recipe, data, step, seed): step * images // per_epoch} if step else {}
     stops = isinstance(settings, Rewinding | Hybrid) and settings.stop is not None
@@ -311,6 +317,14 @@ def _searched(
     return found
 
 
+def _rewound(settings: Searching, recipe: Recipe, images: int, whole: int) -> tuple[int, int]:
+    """Steps of an epoch of `images`, of all `whole`, and the step that a search goes back to."""
+    per_epoch, per_whole = (steps_per_epoch(count, recipe.batch) for count in (images, whole))
+    if not isinstance(settings, Rewinding):
+        return per_epoch, 0
+    return per_epoch, steps_in_proportion(settings.rewind, per_epoch, per_whole)
+
+
 def _evaluated(
     experiment: Experiment,
     arm_name: str,
@@ -325,8 +339,7 @@ def _evaluated(
     settings, recipe = experiment.searches[name], experiment.recipe_of(name, arm)
     if isinstance(settings, Moving) and not arm.changes:
         return {("moving", name, number, seed): recipe.epochs * images[""]}
-    per_epoch = steps_per_epoch(images[""], recipe.batch)
-    step = steps_of(settings.rewind, per_epoch) if isinstance(settings, Rewinding) else 0
+    per_epoch, step = _rewound(settings, recipe, images[""], images[""])
     fresh = arm.network == "small" or arm.start in FRESH
     begin = steps_of(arm.begin, per_epoch) if arm.begin is not None else 0 if fresh else step
     whole = recipe.epochs * images[""] - begin * images[""] // per_epoch
@@ -378,8 +391,7 @@ def _compared(
     found: dict[Name, int] = {}
     for name in check.searches or paths:
         settings, recipe = experiment.searches[name], experiment.recipe_of(name)
-        per_epoch = steps_per_epoch(images[name], recipe.batch)
-        step = steps_of(settings.rewind, per_epoch) if isinstance(settings, Rewinding) else 0
+        per_epoch, step = _rewound(settings, recipe, images[name], images[""])
         data = settings.data if isinstance(settings, Finding) else Corruption()
         dense = dense_name(recipe, data, step, seed)
         found[dense] = recipe.epochs * images[name] - step * images[name] // per_epoch

@@ -87,6 +87,8 @@ class Chosen:
     samples: Tensor
     sha256: str
     data: str
+    source: str
+    """Run, search and round, as `--subset` takes them."""
 
 
 def chosen_by(subset: Subset, db: Path | None) -> Chosen:
@@ -121,7 +123,8 @@ def chosen_by(subset: Subset, db: Path | None) -> Chosen:
     if number not in rounds:
         raise NotGiven(f"round: {subset.run} has no set of round {number} of {name} (it has {_listed(list(rounds))})")
     sha256 = rounds[number]
-    return Chosen(_read(Path(run["files"]), sha256)["samples"], sha256, json.loads(last["versions"])["data"])
+    samples = _read(Path(run["files"]), sha256)["samples"]
+    return Chosen(samples, sha256, json.loads(last["versions"])["data"], f"{subset.run}@{name}/{number}")
 
 
 def fitting(chosen: Chosen, data: Dataset) -> Tensor:

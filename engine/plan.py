@@ -75,7 +75,7 @@ def contexts(experiment: Experiment, data: Dataset, db: Path | None) -> dict[tup
             found[name, seed] = context
         first = found[name, experiment.seeds[0]]
         if isinstance(settings, Rewinding):
-            _before_the_end(settings.rewind, first.recipe, first.per_epoch, f"searches.{name}.rewind")
+            _before_the_end(settings.rewind, first.recipe, first.per_whole_epoch, f"searches.{name}.rewind")
         if isinstance(settings, Gmp):
             _before_the_end(settings.end, first.recipe, first.per_epoch, f"searches.{name}.end")
             if steps_of(settings.begin, first.per_epoch) >= steps_of(settings.end, first.per_epoch):
@@ -114,8 +114,7 @@ def _arms_fit(experiment: Experiment, data: Dataset, contexts: Mapping[tuple[str
         for search in experiment.tickets_of(arm):
             context = contexts[search, experiment.seeds[0]]
             recipe = experiment.recipe_of(search, arm)
-            rewind = context.settings.rewind if isinstance(context.settings, Rewinding) else "0 epochs"
-            step = first_step(context, data, arm, steps_of(rewind, context.per_epoch))
+            step = first_step(context, data, arm, context.rewind_step)
             per_epoch = steps_per_epoch(len(data.train), recipe.batch)
             _before_the_end(f"{step} steps", recipe, per_epoch, f"arms.{name}.begin")
             if arm.mask in get_args(Ratios) and not isinstance(context.settings, Transfer):

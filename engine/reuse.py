@@ -17,6 +17,7 @@ from typing import Any
 from engine import tensors
 from engine.networks import State
 from engine.training import Result, Score
+from engine.versions import SUBSET
 from store.files import object_path
 from store.liveness import this_process
 from store.writing import Writer
@@ -104,7 +105,8 @@ class Elsewhere:
 
 def conditions(plan: Mapping[str, Any], versions: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
     """What has to be equal for equal trainings to come to equal bits."""
-    return {name: value for name, value in plan.items() if name not in SCHEDULING}, dict(versions)
+    made = {name: value for name, value in versions.items() if not name.startswith(SUBSET)}  # those are in the key
+    return {name: value for name, value in plan.items() if name not in SCHEDULING}, made
 
 
 def figures_of(result: Result) -> dict[str, Any]:

@@ -41,7 +41,7 @@ from engine.searches.transfer import path as given_path
 from engine.training import Result, Trainer, Training
 from engine.trainings import Failed, Trainings
 from engine.turning import WAIT, Turning, told
-from engine.versions import versions
+from engine.versions import SUBSET, versions
 from engine.workers import Pool, WorkerDied
 from presets.schema import (
     Arm,
@@ -55,7 +55,6 @@ from presets.schema import (
     OfWeights,
     Prac,
     Segmented,
-    Subset,
     Transfer,
 )
 from store.connection import connect_readonly, journal_note
@@ -166,14 +165,13 @@ def _ready(row: Row, last: dict[str, Any] | None, db: Path, files: Path, claim: 
     held = {"data": data.identity, **json.loads(last["versions"])} if last else {}
     if held and held["data"] != data.identity:
         raise Failed(f"{experiment.data.name} has changed since this run began: put the images back, or start anew")
-    changed = last is not None and (plan != before or held != versions(data))
     finding = {name: search for name, search in experiment.searches.items() if isinstance(search, Found)}
-    subsets = _subsets(run_id, finding, data, db, files)
+    subsets = _subsets(finding, data, held, db, files)
+    made = versions(data, {name: chosen.sha256 for name, chosen in subsets.items()})
+    changed = last is not None and (plan != before or held != made)
     forms = {
-        search.data: corrupted(data, experiment.data, search.data, subsets[search.data.subset].samples)
-        if search.data.subset
-        else corrupted(data, experiment.data, search.data)
-        for search in finding.values()
+        search.data: corrupted(data, experiment.data, search.data, subsets[name].samples if name in subsets else None)
+        for name, search in finding.items()
     }
     sets = {name: forms[search.data] for name, search in finding.items()}
     pool = Pool(
@@ -185,37 +183,37 @@ def _ready(row: Row, last: dict[str, Any] | None, db: Path, files: Path, claim: 
     )
     try:
         attempt = _Attempt(run_id, experiment, data, sets, pool, Writer(db), files)
-        needed = [chosen.sha256 for chosen in subsets.values()]
-        return attempt.go(plan, changed, where, needed, last["id"] if last else 0, herald)
+        return attempt.go(plan, made, changed, where, subsets, last["id"] if last else 0, herald)
     finally:
         pool.close()
 
 
-def _subsets(run_id: str, searches: Mapping[str, Found], data: Dataset, db: Path, files: Path) -> dict[Subset, Chosen]:
-    """The samples of other runs that searches see. Where such a run has gone since, the files that this one held on to.
+def _subsets(
+    searches: Mapping[str, Found], data: Dataset, held: Mapping[str, str], db: Path, files: Path
+) -> dict[str, Chosen]:
+    """By search, the samples of another run that it sees: those that `held`, the versions of the attempt before, name,
+    whatever has become of that run since.
 
     Raises:
         Failed: they are not there.
     """
-    found: dict[Subset, Chosen] = {}
+    found: dict[str, Chosen] = {}
     for name, search in searches.items():
-        subset = search.data.subset
-        if subset is None or subset in found:
+        if search.data.subset is None:
+            continue
+        place = f"searches.{name}.data.subset"
+        if sha256 := held.get(f"{SUBSET}{name}"):
+            path = object_path(files, sha256)
+            content = tensors.verified(path, sha256)
+            if content is None:
+                raise Failed(f"{place}: {path}, the samples that it saw, is gone or damaged; start the run anew")
+            found[name] = Chosen(tensors.decode(content)[0]["samples"], sha256, data.identity, "")
             continue
         try:
-            chosen = chosen_by(subset, db)
-            fitting(chosen, data)
-            found[subset] = chosen
+            found[name] = chosen_by(search.data.subset, db)
+            fitting(found[name], data)
         except NotGiven as error:
-            reader = connect_readonly(db)
-            held = reader.execute(
-                "SELECT sha256 FROM file_uses WHERE run = ? AND role = 'samples' AND ticket IS NULL", (run_id,)
-            ).fetchall()
-            reader.close()
-            if len(held) != 1:
-                raise Failed(f"searches.{name}.data.subset.{error}") from None
-            [sha256] = held[0]
-            found[subset] = Chosen(tensors.read(object_path(files, sha256))[0]["samples"], sha256, data.identity)
+            raise Failed(f"{place}.{error}") from None
     return found
 
 
@@ -257,19 +255,20 @@ class _Attempt:
     def go(
         self,
         plan: devices.Plan,
+        made: Mapping[str, str],
         changed: bool,
         where: devices.Where,
-        needed: list[str],
+        subsets: Mapping[str, Chosen],
         before: int,
         herald: Herald,
     ) -> int:
-        """Everything, to the end of the run or of this attempt. `needed`: files of other runs that are to stay;
-        `before`: the attempt before this one."""
+        """Everything, to the end of the run or of this attempt. `made`: its versions; `subsets`: by search, samples of
+        another run, whose file is to stay; `before`: the attempt before this one."""
         heed(self._ask)
-        self.record.begin(plan.device, where.words, plan.as_dict(), versions(self.data), changed, before)
+        self.record.begin(plan.device, where.words, plan.as_dict(), made, changed, before)
         herald.dismiss()
         self.machine = Machine(plan.device, [os.getpid(), *self.pool.pids], self.writer.path, self.files)
-        self.record.needs(needed)
+        self.record.needs([chosen.sha256 for chosen in subsets.values()])
         self.record.remove_drafts()
         if changed:
             self.record.log("warning", "plan or versions changed: figures may differ in their last bits from here on")
@@ -277,6 +276,9 @@ class _Attempt:
             self.record.log("warning", f"on {where.words}: {where.note}")
         if note := journal_note(self.writer.conn, self.writer.path):
             self.record.log("info", note)
+        for name, chosen in subsets.items():
+            words = f"that {chosen.source} chose" if chosen.source else "as before"
+            self.record.log("info", f"{name} sees {len(chosen.samples):,} of {len(self.data.train):,} samples: {words}")
         self.record.log("info", f"training on {where.words}: {plan.words}")
         if plan.device != "cpu" and self.experiment.recipe.precision == "float32":
             self.record.log(
@@ -284,7 +286,7 @@ class _Attempt:
             )
         folder = run_folder(self.files, self.run)
         afresh = self.experiment.afresh
-        elsewhere = None if afresh else Elsewhere(self.writer, self.run, plan.as_dict(), versions(self.data))
+        elsewhere = None if afresh else Elsewhere(self.writer, self.run, plan.as_dict(), made)
         hold = any(isinstance(check, OfWeights) for check in self.experiment.checks.values())
         seeds, keep = self.experiment.seeds, self.experiment.keep
         try:
@@ -691,7 +693,7 @@ class _Attempt:
         if not needed and not isinstance(turning.context.settings, Prac):  # it compares each round with the first
             self.trainings.forget_weights(turning.members)
         for layer, mask in ticket.mask.items():
-            if not mask.any() and ticket.before[layer].any():
+            if not mask.any() and (ticket.before[layer].any() or isinstance(turning.context.settings, AtOnce)):
                 words = f"{layer.removesuffix('.weight')} has no weight left: no image gets through it any more"
                 self.record.alert("collapsed", words, layer, (name, seed, ticket.round))
         first, *others = ticket.members

@@ -33,6 +33,13 @@ def in_proportion(recipe: Recipe, steps: int, of: int) -> Recipe:
     return recipe.model_copy(update=lengths)
 
 
+def steps_in_proportion(length: str, per_epoch: int, whole: int) -> int:
+    """Optimizer steps in a `Length` where an epoch has `per_epoch` of them; one given in steps is of epochs of `whole`,
+    and comes to the same place of the schedule."""
+    count, unit = length.split()
+    return int(count) * per_epoch if unit == "epochs" else round(int(count) * per_epoch / whole)
+
+
 def lr_at(recipe: Recipe, step: int, per_epoch: int) -> float:
     """Learning rate of the update that follows `step` updates: linear warmup, then the schedule.
 

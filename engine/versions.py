@@ -6,6 +6,7 @@ import functools
 import hashlib
 import platform
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -13,10 +14,14 @@ import torch
 from engine.data import Dataset
 from presets import __version__
 
+SUBSET = "subset "
+"""Before the name of a search: the file of samples, of another run, that it sees."""
 
-def versions(data: Dataset) -> dict[str, str]:
-    """What the figures may depend on, besides the plan."""
-    return {
+
+def versions(data: Dataset, subsets: Mapping[str, str]) -> dict[str, str]:
+    """What the figures may depend on, besides the plan. `subsets`: by search, the hash of the file of samples that it
+    sees; a run that goes on sees the same, whatever their run has chosen since."""
+    return {f"{SUBSET}{name}": sha256 for name, sha256 in subsets.items()} | {
         "data": data.identity,
         "tombola": __version__,
         "code": code(),

@@ -203,9 +203,10 @@ def early(run: str) -> str:
     round; `ended` of them ended early."""
     return f"""
 SELECT search, round, count(DISTINCT seed) AS seeds, count(*) AS trainings, sum(done < epochs) AS ended,
-       avg(done) AS done, avg(epochs) AS epochs, epsilon
+       avg(done) AS done, avg(epochs) AS epochs, epsilon, armed
 FROM (
     SELECT s.id, s.name AS search, r.round, r.seed, t.epochs, json_extract(s.settings, '$.stop.epsilon') AS epsilon,
+           json_extract(s.settings, '$.stop.armed') AS armed,
            (SELECT max(epoch) FROM epochs WHERE training = t.id) AS done
     FROM searches AS s JOIN rounds AS r ON r.search = s.id JOIN members AS m ON m.round = r.id
     JOIN trainings AS t ON t.id = m.training

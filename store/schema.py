@@ -357,7 +357,7 @@ SCHEMA: dict[str, Relation] = {
         seed="Experiment seed",
         round="Round from which it holds; 0 for all",
         member="Member of the round",
-        sample="Index of the image in the training data",
+        sample="Index of the image in the whole data set, before it is split",
         reason="Why: the segment's name, or how often it was forgotten",
     ),
     "log": _table(

@@ -77,11 +77,22 @@ def heading(row: dict[str, Any], seconds: float | None) -> list[str]:
     for label, text in (("name", row["name"]), ("expected", row["expect"]), ("why", row["message"])):
         if text and text != row["preset"]:
             lines.append(f"{label}: {text}")
+    lines += subsets(row["spec"])
     lines += [f"note: {line}" for line in row["note"].splitlines()]
     if row["state"] == "running":
         share = percent(min(1.0, row["images_done"] / row["images_planned"]) if row["images_planned"] else 0.0, 0)
         lines.append(f"{share} done, {duration(row['seconds_left'])} left: {row['doing']}")
     return lines
+
+
+def subsets(spec: dict[str, Any]) -> list[str]:
+    """A line for each set of another run that searches find their tickets on."""
+    by_set: dict[str, list[str]] = {}
+    for name, settings in spec.get("searches", {}).items():
+        if subset := (settings.get("data") or {}).get("subset"):
+            part = "/".join(str(subset[key]) for key in ("search", "round") if subset.get(key))
+            by_set.setdefault(subset["run"] + (f"@{part}" if part else ""), []).append(name)
+    return [f"on the samples that {chosen} chose: {', '.join(names)}" for chosen, names in by_set.items()]
 
 
 def machine_line(worked: dict[str, Any]) -> str:
@@ -230,11 +241,8 @@ def _accuracy(rows: Rows, cost: Rows, columns: int) -> list[str]:
         for row in found:
             by_round.setdefault(row["round"], {})[row["arm"]] = row
         spent = [paid.get((search, number), {}) for number in by_round]
-        first = [next(iter(cells.values()))["sparsity"] for cells in by_round.values()]
-        lead = [
-            ["round", *map(str, by_round)],
-            ["pruned", *(percent(row.get("sparsity", own)) for row, own in zip(spent, first, strict=True))],
-        ]
+        tested = [next(iter(cells.values()))["sparsity"] for cells in by_round.values()]  # of the tickets trained
+        lead = [["round", *map(str, by_round)], ["pruned", *map(percent, tested)]]
         figures = [[[arm, *(_mean(row[arm]) if arm in row else DASH for row in by_round.values())]] for arm in arms]
         cost_columns = [
             [word, *(count(row[key]) if row else DASH for row in spent)]

@@ -100,8 +100,11 @@ def early_lines(rows: Rows, columns: int) -> list[str]:
         for row in rows
     ]
     head = ("search", "round", "epochs", "of", "ended early", "seeds")
-    limits = dict.fromkeys((row["search"], row["epsilon"]) for row in rows)
-    words = ", ".join(f"{number(epsilon)} ({search})" for search, epsilon in limits)
+    limits = dict.fromkeys((row["search"], row["epsilon"], row["armed"]) for row in rows)
+    words = ", ".join(
+        f"{number(epsilon)} ({search}{', once it has moved more' if armed else ''})"
+        for search, epsilon, armed in limits
+    )
     return [
         *wrapped(f"epochs done, mean over trainings; a mask that moves less than {words} is at rest", columns, 0, 2),
         *table(head, body, right=(1, 2, 3, 4, 5)),

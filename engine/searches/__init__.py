@@ -26,7 +26,7 @@ from engine.hooks.flow import watching
 from engine.masks import Mask
 from engine.measurements import Measurement
 from engine.networks import State, Weight, build, initialise, weights
-from engine.schedules import in_proportion, steps_per_epoch
+from engine.schedules import in_proportion, steps_in_proportion, steps_per_epoch
 from engine.training import Result, Training
 from presets.schema import (
     AnySearch,
@@ -168,8 +168,21 @@ class Context:
     def recipe(self) -> Recipe:
         """That of the search, for all its data."""
         recipe = self.experiment.recipe_of(self.name)
-        own, whole = (len(data.train) for data in (self.data, self.whole_data or self.data))
-        return in_proportion(recipe, steps_per_epoch(own, recipe.batch), steps_per_epoch(whole, recipe.batch))
+        return in_proportion(recipe, steps_per_epoch(len(self.data.train), recipe.batch), self.per_whole_epoch)
+
+    @property
+    def per_whole_epoch(self) -> int:
+        """Optimizer steps of an epoch of all the experiment's data."""
+        whole = self.whole_data or self.data
+        return steps_per_epoch(len(whole.train), self.experiment.recipe_of(self.name).batch)
+
+    @property
+    def rewind_step(self) -> int:
+        """The step that every round goes back to; 0 where it is the initialisation."""
+        settings = self.settings
+        if not isinstance(settings, Rewinding):
+            return 0
+        return steps_in_proportion(settings.rewind, self.per_epoch, self.per_whole_epoch)
 
     @property
     def per_epoch(self) -> int:
@@ -275,9 +288,7 @@ class Context:
 
         Frankle et al., arXiv 1912.05671, section 3.
         """
-        settings = self.settings
-        assert isinstance(settings, Rewinding)
-        step = steps_of(settings.rewind, self.per_epoch)
+        step = self.rewind_step
         if step == 0:
             return self.initial(), 0
         if self.point is None:

@@ -29,7 +29,7 @@ Length = Annotated[
     str, BeforeValidator(_length), WithJsonSchema({"words": 'a count of epochs, or text such as "500 steps"'})
 ]
 """A stretch of training: a number of epochs, or "N steps". Those of a recipe are steps of a training on all the data:
-of one that sees less, as a segment or a subset, they are in proportion. Steps to rewind to are those of the search."""
+of one that sees less, as a segment or a subset, they are in proportion."""
 
 
 def steps_of(length: str, steps_per_epoch: int) -> int:

@@ -70,6 +70,17 @@ def test_a_ticket_of_a_moving_mask_costs_one_training_and_its_arm_no_more(bench,
         assert bench.rows(cost.format(name), whole) == [(2 * 1197, 2 * 1197)], "whatever other sparsities there are"
 
 
+def test_a_layer_that_a_moving_mask_leaves_empty_is_told_of(bench):
+    recipe = {"epochs": 1, "batch": 64, "lr": 0.1}
+    searches = {"set": {"method": "set", "sparsity": [0.9999], "every": 6}}
+    spec = SPEC | {"seeds": [0], "flow": None, "recipe": recipe, "searches": searches, "arms": {}, "checks": {}}
+    run = bench.create(spec)
+    bench.finish(run)
+    alerts = bench.rows("SELECT subject, message FROM alerts WHERE run = :run AND kind = 'collapsed'", run)
+    assert alerts
+    assert all("has no weight left" in message for _, message in alerts)
+
+
 def test_who_takes_such_a_ticket_is_charged_with_its_training_alone(bench, whole):
     taking = Transfer(method="transfer", run=whole, search="set")
     assert [ticket.images for ticket in tickets_of(taking, 0, bench.db)] == [2 * 1197, 0], (

@@ -24,8 +24,10 @@ from engine.searches.prac import CEP, CET, SHOWN, _training, hardest, parted, sh
 from engine.tensors import read
 from engine.training import Result, Trainer
 from presets.schema import Data, Experiment, Recipe, Savings, Side
+from store.editing import delete_run, request, set_state
 from store.files import object_path
 from tests.engine.running import Bench, plan
+from tests.engine.test_run import wait_for
 
 DATA = load(Data())
 
@@ -626,6 +628,63 @@ def test_a_set_serves_another_run_of_another_network_which_holds_on_to_its_file(
     assert bench.rows(arms, run) == [(1197,)], "tickets are trained on all the data"
     held = "SELECT count(*) FROM file_uses WHERE run = :run AND role = 'samples' AND ticket IS NULL"
     assert bench.rows(held, run) == [(1,)]
+
+
+def test_a_run_that_goes_on_sees_the_sets_that_it_began_with_whatever_their_run_chose_since_and_though_it_is_gone(
+    bench,
+):
+    prac = {"method": "prac", "rounds": 2}
+    giving = SPEC | {"seeds": [0], "searches": {"prac": prac}, "arms": {}, "checks": {}}
+    source = bench.create(giving)
+    bench.finish(source)
+    imp = {"method": "imp", "rate": {"conv": 0.2}, "rounds": 4, "rewind": "5 steps"}
+    searches = {
+        "last": imp | {"data": {"subset": {"run": source}}},
+        "first": imp | {"data": {"subset": {"run": source, "round": 1}}},
+    }
+    spec = SPEC | {"seeds": [0], "searches": searches, "checks": {}}
+    whole, run = bench.create(spec), bench.create(spec)
+    bench.finish(whole)
+    engine = bench.start(run)
+    wait_for(bench, run, "SELECT 1 FROM trainings WHERE run = :run AND state = 'done'")
+    request(bench.conn, run, "stop")
+    assert engine.wait(timeout=15) == 3
+    with bench.conn:  # as if it had gone on: its last set is another now
+        bench.conn.execute(
+            "INSERT INTO rounds (search, seed, round, step, prunable, remaining, weights, weights_remaining, started)"
+            " SELECT id, 0, 3, 'done', 10, 8, 12, 10, 'x' FROM searches WHERE run = ?", (source,)
+        )  # fmt: skip
+        bench.conn.execute(
+            "INSERT INTO tickets (round, mask, start, start_step, samples, created)"
+            " SELECT (SELECT max(id) FROM rounds), 'm', 's', 0, t.samples, 'x' FROM tickets t JOIN rounds r"
+            " ON r.id = t.round JOIN searches s ON s.id = r.search WHERE s.run = ? AND r.round = 1", (source,)
+        )  # fmt: skip
+    assert bench.state(run) == "stopped"
+    set_state(bench.conn, run, "running")
+    engine = bench.start(run)
+    wait_for(bench, run, "SELECT 1 FROM attempts WHERE run = :run GROUP BY run HAVING count(*) = 2")
+    request(bench.conn, run, "stop")
+    assert engine.wait(timeout=15) == 3
+    delete_run(bench.conn, source, bench.files)
+    bench.finish(run)
+    assert bench.science(run) == bench.science(whole)
+    sizes = "SELECT s.name, t.train_images FROM searches s JOIN rounds r ON r.search = s.id JOIN members m"
+    sizes += " ON m.round = r.id JOIN trainings t ON t.id = m.training WHERE s.run = :run GROUP BY 1, 2"
+    assert len(bench.rows(sizes, run)) == 2
+
+
+def test_a_rewind_in_steps_comes_to_the_same_place_on_a_subset(bench, whole):
+    """Step 38 of 6 epochs of 19 steps is their end of the second epoch, however few samples a search sees."""
+    imp = {"method": "imp", "rate": {"conv": 0.2}, "rounds": 1, "rewind": "38 steps"}
+    imp["data"] = {"subset": {"run": whole, "search": "prac", "round": 2}}
+    run = bench.create(SPEC | {"seeds": [0], "searches": {"imp": imp}, "checks": {}})
+    bench.finish(run)
+    rows = bench.rows("SELECT start_step, steps, train_images FROM trainings WHERE run = :run ORDER BY id", run)
+    (_, point, samples), (begin, steps, _), (arm, left, all_of_them) = rows
+    per_epoch = steps_per_epoch(samples, 64)
+    assert samples < all_of_them == 1197
+    assert (point, begin, steps) == (2 * per_epoch, 2 * per_epoch, 4 * per_epoch)
+    assert (arm, left) == (38, 4 * 19)
 
 
 @pytest.mark.parametrize(

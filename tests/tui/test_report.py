@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tui.report import _costs, accuracy_series, published_series
+from tui.report import _accuracy, _costs, accuracy_series, published_series, subsets
 
 
 def row(search: str | None, arm: str, number: int | None, **more: Any) -> dict[str, Any]:
@@ -57,3 +57,15 @@ def test_what_images_count_is_said_where_each_ticket_has_a_training_of_its_own()
     assert "search so far (set: of the training that found the ticket); +tickets" in " ".join(
         " ".join(_costs(rows, 80)).split()
     )
+
+
+def test_the_sets_of_other_runs_are_named_with_those_who_see_them():
+    seen = {"subset": {"run": "prac-abcd", "search": "fast", "round": None}}
+    searches = {"imp": {"data": seen}, "colt": {"data": seen}, "plain": {"data": {"subset": None}}, "taken": {}}
+    assert subsets({"searches": searches}) == ["on the samples that prac-abcd@fast chose: imp, colt"]
+
+
+def test_a_rounds_sparsity_is_that_of_the_tickets_that_were_trained():
+    found = row("colt", "ticket", 5, sparsity=0.8347, seeds=1, count=300)
+    cost = {"search": "colt", "round": 5, "sparsity": 0.845, "images": 100, "images_with_evaluation": 200}
+    assert any("83.5 %" in line for line in _accuracy([found], [cost], 80))

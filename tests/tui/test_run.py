@@ -270,6 +270,8 @@ def test_tickets_of_one_run_are_trained_on_the_data_of_another(tombola: Tombola)
     assert "name one of colt, imp" in tombola("run", "taker.toml", "--ticket", giver, code=2).stderr
     assert "it has 1, 2" in tombola("run", "taker.toml", "--ticket", f"{giver}@colt/9", code=2).stderr
     assert "write RUN" in tombola("run", "taker.toml", "--ticket", f"{giver}@colt/two", code=2).stderr
+    assert "write RUN" in tombola("run", "taker.toml", "--ticket", "", code=2).stderr, "as where a name is not set"
+    assert "write RUN" in tombola("run", "source.toml", "--subset", "", code=2).stderr
     taken = tombola("run", "taker.toml", "--ticket", f"{giver[:7]}@colt/2").stdout.strip()
     with tombola.reader() as reader:
         rows = reader.rows(

@@ -127,7 +127,7 @@ def test_the_report_holds_sets_early_ends_and_every_kind_of_trace(traced: Tombol
     assert re.search(r"^colt, 2 seeds\nround .*imp +fewer\n +1 +30.5 .* 20.5 +9 +1 ", report, re.MULTILINE)
     assert "matched, 2 seeds, drawn at random" in report
     assert "\nTrainings that may end early\n" in report
-    assert "0.07 (colt)" in report
+    assert "moves less than 0.07 (colt, once it has moved more) is at rest" in " ".join(report.split())
     assert "mask distance: the first and the last figure of a training, means over 2 seeds" in report
     assert re.search(r"^colt +conv2 +0.2 → 0.0667 +0.2 → 0.0667$", report, re.MULTILINE)
     assert "mask distance, newest round\n" in report

@@ -81,9 +81,9 @@ def command(
 
     if afresh:
         sets = (*sets, "afresh=true")
-    if ticket:
+    if ticket is not None:
         sets = (*sets, *_taken(ticket, ordered(())[0]))
-    if subset:
+    if subset is not None:
         sets = (*sets, *_on_subset(subset, ordered(())[0]))
     experiment, label = ordered(sets)
     run = start(experiment, label, name, device, wait)
@@ -187,7 +187,7 @@ def _named(option: str, text: str) -> dict[str, str]:
     search, slash, number = rest.rpartition("/")
     if rest and not number.isdecimal() and not slash:
         search, number = number, ""
-    if (rest and not (number or search)) or (number and not number.isdecimal()):
+    if not run or (rest and not (number or search)) or (number and not number.isdecimal()):
         raise Refused(f"{option} {plain(text)}: write RUN, RUN@12, RUN@colt or RUN@colt/12")
     settings = {"run": resolve(reader(), run), "search": search, "round": number}
     return {key: value for key, value in settings.items() if value}
