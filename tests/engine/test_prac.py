@@ -630,9 +630,7 @@ def test_a_set_serves_another_run_of_another_network_which_holds_on_to_its_file(
     assert bench.rows(held, run) == [(1,)]
 
 
-def test_a_run_that_goes_on_sees_the_sets_that_it_began_with_whatever_their_run_chose_since_and_though_it_is_gone(
-    bench,
-):
+def test_a_run_that_goes_on_sees_the_sets_that_it_began_with_whatever_became_of_their_run(bench):
     prac = {"method": "prac", "rounds": 2}
     giving = SPEC | {"seeds": [0], "searches": {"prac": prac}, "arms": {}, "checks": {}}
     source = bench.create(giving)
