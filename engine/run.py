@@ -12,7 +12,7 @@ import os
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
 from sqlite3 import Row
@@ -166,7 +166,7 @@ def _ready(row: Row, last: dict[str, Any] | None, db: Path, files: Path, claim: 
     if held and held["data"] != data.identity:
         raise Failed(f"{experiment.data.name} has changed since this run began: put the images back, or start anew")
     finding = {name: search for name, search in experiment.searches.items() if isinstance(search, Found)}
-    subsets = _subsets(finding, data, held, db, files)
+    subsets = _subsets(run_id, finding, data, held, db, files)
     made = versions(data, {name: chosen.sha256 for name, chosen in subsets.items()})
     changed = last is not None and (plan != before or held != made)
     forms = {
@@ -189,31 +189,38 @@ def _ready(row: Row, last: dict[str, Any] | None, db: Path, files: Path, claim: 
 
 
 def _subsets(
-    searches: Mapping[str, Found], data: Dataset, held: Mapping[str, str], db: Path, files: Path
+    run_id: str, searches: Mapping[str, Found], data: Dataset, held: Mapping[str, str], db: Path, files: Path
 ) -> dict[str, Chosen]:
     """By search, the samples of another run that it sees: those that `held`, the versions of the attempt before, name,
-    whatever has become of that run since.
+    whatever has become of that run since. An older version named none: a run of its that lost its source goes on with
+    the one file that it holds on to.
 
     Raises:
         Failed: they are not there.
     """
     found: dict[str, Chosen] = {}
+    uses = "SELECT sha256 FROM file_uses WHERE run = ? AND role = 'samples' AND ticket IS NULL"
+    with closing(connect_readonly(db)) as reader:
+        holds = [row["sha256"] for row in reader.execute(uses, (run_id,))]
     for name, search in searches.items():
         if search.data.subset is None:
             continue
         place = f"searches.{name}.data.subset"
-        if sha256 := held.get(f"{SUBSET}{name}"):
-            path = object_path(files, sha256)
-            content = tensors.verified(path, sha256)
-            if content is None:
-                raise Failed(f"{place}: {path}, the samples that it saw, is gone or damaged; start the run anew")
-            found[name] = Chosen(tensors.decode(content)[0]["samples"], sha256, data.identity, "")
-            continue
-        try:
-            found[name] = chosen_by(search.data.subset, db)
-            fitting(found[name], data)
-        except NotGiven as error:
-            raise Failed(f"{place}.{error}") from None
+        sha256 = held.get(f"{SUBSET}{name}")
+        if sha256 is None:
+            try:
+                found[name] = chosen_by(search.data.subset, db)
+                fitting(found[name], data)
+                continue
+            except NotGiven as error:
+                if len(holds) != 1:
+                    raise Failed(f"{place}.{error}") from None
+                [sha256] = holds
+        path = object_path(files, sha256)
+        content = tensors.verified(path, sha256)
+        if content is None:
+            raise Failed(f"{place}: {path}, the samples that it saw, is gone or damaged; start the run anew")
+        found[name] = Chosen(tensors.decode(content)[0]["samples"], sha256, data.identity, "")
     return found
 
 

@@ -126,8 +126,7 @@ def judged(check: Contrast, this: str, that: str, pairs: Sequence[Any], query: s
     noise = sampling((_mean(pairs, f"{side}_accuracy") for side in ("this", "that")), pairs[0]["count"])
     words = (
         f"{over} {where(pairs, check.match)}: {plus_minus(differences)} points over {len(pairs)} seeds;"
-        f" {WORDS[verdict]}"
-        f" (one image is worth {100 / pairs[0]['count']:.2f})"
+        f" {WORDS[verdict]} (one image is worth {100 / pairs[0]['count']:.2f})"
     )
     return Answer(
         verdict,
@@ -146,11 +145,8 @@ def where(pairs: Sequence[Any], match: str = "sparsity") -> str:
     this, that = (_mean(pairs, name) for name in ("sparsity", "that_sparsity"))
     at = f"at {100 * (this or that):.1f} %"
     if match == "sparsity":
-        return (
-            f"{at} sparsity"
-            if abs(this - that) < 0.001 or not this or not that
-            else f"{at} and {100 * that:.1f} % sparsity"
-        )
+        alike = abs(this - that) < 0.001 or not this or not that
+        return f"{at} sparsity" if alike else f"{at} and {100 * that:.1f} % sparsity"
     unit = match.replace("-", " ")
     paid = " and ".join(f"{_mean(pairs, f'{side}_cost'):,.0f}" for side in ("this", "that"))
     return f"{at} against {100 * that:.1f} % sparsity ({paid} {unit})"

@@ -671,6 +671,23 @@ def test_a_run_that_goes_on_sees_the_sets_that_it_began_with_whatever_became_of_
     assert len(bench.rows(sizes, run)) == 2
 
 
+def test_a_run_of_before_sets_were_named_goes_on_with_the_one_that_it_holds(bench):
+    prac = {"method": "prac", "rounds": 1}
+    source = bench.create(SPEC | {"seeds": [0], "searches": {"prac": prac}, "arms": {}, "checks": {}})
+    bench.finish(source)
+    imp = {"method": "imp", "rate": {"conv": 0.2}, "rounds": 4, "data": {"subset": {"run": source}}}
+    run = bench.create(SPEC | {"seeds": [0], "searches": {"imp": imp}, "checks": {}})
+    engine = bench.start(run)
+    wait_for(bench, run, "SELECT 1 FROM trainings WHERE run = :run AND state = 'done'")
+    request(bench.conn, run, "stop")
+    assert engine.wait(timeout=15) == 3
+    path = '$."subset imp"'
+    bench.conn.execute("UPDATE attempts SET versions = json_remove(versions, ?) WHERE run = ?", (path, run))
+    delete_run(bench.conn, source, bench.files)
+    bench.finish(run)
+    assert bench.state(run) == "finished"
+
+
 def test_a_rewind_in_steps_comes_to_the_same_place_on_a_subset(bench, whole):
     """Step 38 of 6 epochs of 19 steps is their end of the second epoch, however few samples a search sees."""
     imp = {"method": "imp", "rate": {"conv": 0.2}, "rounds": 1, "rewind": "38 steps"}
